@@ -1,0 +1,29 @@
+"""Logging for concurrent programs: every line tells who wrote it."""
+
+from threadlog.errors import WorkError
+from threadlog.filters import ThreadInfoFilter
+from threadlog.formatters import ThreadInfoFormatter
+from threadlog.identity import logging_context
+from threadlog.toggle import (
+    is_logging_with_thread_info,
+    logging_with_thread_info,
+    start_logging_with_thread_info,
+    stop_logging_with_thread_info,
+)
+from threadlog.workers import ThreadedWorker, do_threaded_work, iter_threaded_work
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ThreadInfoFilter",
+    "ThreadInfoFormatter",
+    "ThreadedWorker",
+    "WorkError",
+    "do_threaded_work",
+    "is_logging_with_thread_info",
+    "iter_threaded_work",
+    "logging_context",
+    "logging_with_thread_info",
+    "start_logging_with_thread_info",
+    "stop_logging_with_thread_info",
+]

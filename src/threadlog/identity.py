@@ -1,0 +1,242 @@
+"""Who is running now: process, thread, asyncio task, work item and bound context.
+
+Everything here is read in the thread that asks. Nothing here takes a lock on the way of a
+log call, except once for each new thread, and that lock is re-entrant and never crosses a fork.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import os
+import sys
+import threading
+
+TYPE_CHECKING = False  # typing costs as much to import as half of logging
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+
+class Identity:
+    """One answer to "who is running?", immutable by convention and shared between records.
+
+    The attributes are named as they stand on a stamped record.
+    """
+
+    __slots__ = (
+        "log_context",
+        "native_id",
+        "process",
+        "processName",
+        "taskName",
+        "thread",
+        "threadName",
+        "thread_info",
+        "thread_number",
+        "work_item",
+    )
+
+    process: int
+    processName: str
+    thread: int
+    threadName: str
+    native_id: int
+    thread_number: int
+    taskName: str | None
+    work_item: int | None
+    log_context: Mapping[str, Any]
+    thread_info: str
+
+
+class _Process:
+    """What the threads of one process share: the count of the threads seen so far."""
+
+    def __init__(self, pid: int, *, forked: bool, inherited: object = None) -> None:
+        self.pid = pid
+        self.forked = forked
+        # multiprocessing's current process as it was at the fork: the parent's, not ours.
+        self.inherited = inherited
+        self.lock = threading.RLock()
+        self.numbers = 0
+
+    def next_number(self) -> int:
+        # A signal handler may come in between: it runs in this same thread, so that both
+        # would give one thread one number.
+        with self.lock:
+            self.numbers += 1
+            return self.numbers
+
+
+class _Here(threading.local):
+    """A thread's own cache. It survives a fork, therefore it remembers its process."""
+
+    process: _Process | None = None
+    thread_number = 0
+    identity: Identity | None = None
+
+
+class _Bound:
+    """The fields bound by the `logging_context` managers that are open, and their text."""
+
+    __slots__ = ("fields", "text")
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.fields = fields
+        # Rendered once, here: a log call cannot fail on a field, nor pay for it.
+        self.text = " ".join(f"{key}={_shown(value)}" for key, value in fields.items())
+
+
+def _shown(value: object) -> str:
+    try:
+        text = str(value)
+    except Exception:
+        return f"<unprintable {type(value).__name__}>"
+    return text if text.isprintable() and text and " " not in text else repr(text)
+
+
+_process = _Process(os.getpid(), forked=False)
+_here = _Here()
+_bound: contextvars.ContextVar[_Bound] = contextvars.ContextVar(
+    "threadlog.log_context", default=_Bound({})
+)
+work_item: contextvars.ContextVar[int | None] = contextvars.ContextVar(
+    "threadlog.work_item", default=None
+)
+
+
+def _after_fork() -> None:
+    global _process
+    multiprocessing = sys.modules.get("multiprocessing")
+    inherited = None
+    with contextlib.suppress(Exception):  # multiprocessing may be half imported
+        inherited = multiprocessing.current_process()  # type: ignore[union-attr]
+    _process = _Process(os.getpid(), forked=True, inherited=inherited)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@contextlib.contextmanager
+def logging_context(**fields: Any) -> Iterator[None]:
+    """Bind *fields* to every record that this thread or asyncio task logs in the block.
+
+    Nested contexts add up; an inner field hides an outer one of the same name. The fields are
+    kept in a `contextvars.ContextVar`: tasks and work items started in the block inherit them,
+    other threads do not. Each value is rendered once, on entry; a value that cannot be
+    rendered is shown as such and raises nothing. Works as a decorator of functions, too
+    (`contextlib.contextmanager`).
+
+    >>> with logging_context(request="abc"):
+    ...     log.info("hello")          # ... pid 4242 tid 4250 MainThread request=abc
+    """
+    token = _bound.set(_Bound({**_bound.get().fields, **fields}))
+    try:
+        yield
+    finally:
+        _bound.reset(token)
+
+
+def current() -> Identity:
+    """Return who is running now. The same object again while nothing has changed."""
+    pid = os.getpid()
+    process_name = _process_name(pid)
+    thread_name = threading.current_thread().name
+    task_name = _task_name()
+    item = work_item.get()
+    bound = _bound.get()
+    known = _here.identity
+    if (
+        known is not None
+        and known.log_context is bound.fields
+        and known.work_item == item
+        and known.threadName == thread_name
+        and known.taskName == task_name
+        and known.process == pid
+        and known.processName == process_name
+        and _here.process is _process
+    ):
+        return known
+    return _renew(pid, process_name, thread_name, task_name, item, bound)
+
+
+def _renew(
+    pid: int,
+    process_name: str,
+    thread_name: str,
+    task_name: str | None,
+    item: int | None,
+    bound: _Bound,
+) -> Identity:
+    global _process
+    if _process.pid != pid:  # asked by a fork hook that runs before ours
+        _process = _Process(pid, forked=True, inherited=_process.inherited)
+    if _here.process is not _process:
+        _here.thread_number = _process.next_number()
+        _here.process = _process
+    who = Identity()
+    who.process = pid
+    who.processName = process_name
+    who.thread = threading.get_ident()
+    who.threadName = thread_name
+    who.native_id = threading.get_native_id()
+    who.thread_number = _here.thread_number
+    who.taskName = task_name
+    who.work_item = item
+    who.log_context = bound.fields
+    who.thread_info = describe(pid, who.native_id, thread_name, task_name, item, bound.text)
+    _here.identity = who
+    return who
+
+
+def describe(
+    process: object,
+    native_id: object,
+    thread_name: object,
+    task_name: object,
+    item: object,
+    context: str = "",
+) -> str:
+    """Return the one-line text `thread_info`. An unknown process or thread is a question mark."""
+    text = (
+        f"pid {'?' if process is None else process}"
+        f" tid {'?' if native_id is None else native_id}"
+        f" {thread_name or '?'}"
+    )
+    if task_name is not None:
+        text += f" task {task_name}"
+    if item is not None:
+        text += f" item {item}"
+    if context:
+        text += f" {context}"
+    return text
+
+
+def _process_name(pid: int) -> str:
+    """Return multiprocessing's name of this process, unless os.fork has made it the parent's."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    forked = _process.forked or _process.pid != pid
+    name = "MainProcess"
+    if multiprocessing is not None:
+        try:
+            process = multiprocessing.current_process()
+            name = process.name
+            if forked and process is not _process.inherited:
+                forked = multiprocessing.parent_process() is None
+        except Exception:  # half imported: an import hook may log, see bpo-8200
+            pass
+    return f"{name}-fork-{pid}" if forked else name
+
+
+def _task_name() -> str | None:
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return None
+    try:
+        if asyncio._get_running_loop() is None:  # current_task() would raise, which is slow
+            return None
+        task = asyncio.current_task()
+        return None if task is None else task.get_name()
+    except Exception:  # half imported, or a foreign loop's task without a name
+        return None
