@@ -96,18 +96,18 @@ class ThreadInfoFormatter(logging.Formatter):
                 "fmt, datefmt, style and defaults belong to a formatter of its own: "
                 "give them to the wrapped formatter"
             )
-        elif not callable(getattr(wrapped, "format", None)):
+        elif isinstance(wrapped, str) or not callable(getattr(wrapped, "format", None)):
             raise TypeError(
                 f"wrapped must be a formatter with a format method, not {type(wrapped).__name__}; "
                 "write wrapped=logging.Formatter(...)"
             )
         super().__init__(fmt, datefmt, style, validate, defaults=defaults)
-        self._prefix = make_style(default_prefix if prefix is None else prefix, defaults=defaults)
-        if prefix == "":
-            self._prefix._fmt = ""  # the style would take its default format instead
-        elif validate:
-            self._prefix.validate()
-        self._prefix_uses_time = self._prefix.usesTime()
+        self._prefix = None
+        if prefix != "":  # the style would take its default format instead
+            self._prefix = make_style(prefix or default_prefix, defaults=defaults)
+            if validate:
+                self._prefix.validate()
+        self._prefix_uses_time = self._prefix is not None and self._prefix.usesTime()
         self.wrapped = wrapped
         self.escape = escape
         if wrapped is not None:
@@ -154,7 +154,7 @@ class ThreadInfoFormatter(logging.Formatter):
     def _prefix_of(self, record: logging.LogRecord) -> str:
         if self._prefix_uses_time and self.wrapped is not None:  # it may not use the time itself
             record.asctime = self.formatTime(record, self.datefmt)
-        return self._prefix.format(record)
+        return "" if self._prefix is None else self._prefix.format(record)
 
     def _with_prefix(self, record: logging.LogRecord, text: str) -> str:
         prefix = self._prefix_of(record)

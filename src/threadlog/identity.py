@@ -97,8 +97,9 @@ def _shown(value: object) -> str:
 
 _process = _Process(os.getpid(), forked=False)
 _here = _Here()
+_UNBOUND = _Bound({})
 _bound: contextvars.ContextVar[_Bound] = contextvars.ContextVar(
-    "threadlog.log_context", default=_Bound({})
+    "threadlog.log_context", default=_UNBOUND
 )
 work_item: contextvars.ContextVar[int | None] = contextvars.ContextVar(
     "threadlog.work_item", default=None

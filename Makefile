@@ -1,0 +1,52 @@
+# Every target makes what it needs in a virtual environment of its own: nothing is installed
+# outside this folder. Another Python:  make test PYTHON=python3.13 VENV=.venv-3.13
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+# Debian's Python without python3-venv cannot put pip into a new environment; its own pip can.
+PIP = $(if $(wildcard $(VENV)/bin/pip),$(RUN) -m pip,$(PYTHON) -m pip --python $(RUN)) \
+	--disable-pip-version-check --quiet
+
+.PHONY: demo test lint docs bench clean
+
+demo: $(VENV)/installed-demo  ## run the main job: a sum and a word count in threads
+	$(RUN) -m threadlog demo
+
+test: $(VENV)/installed-test  ## run the tests, with branch coverage
+	$(RUN) -m coverage erase
+	$(RUN) -m coverage run -m pytest
+	$(RUN) -m coverage combine --quiet
+	$(RUN) -m coverage report
+
+lint: $(VENV)/installed-test $(VENV)/installed-lint  ## ruff and mypy --strict
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+docs: $(VENV)/installed-demo $(VENV)/installed-docs  ## build the documentation, warnings are errors
+	$(RUN) -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
+
+bench: $(VENV)/installed-demo $(VENV)/installed-bench  ## ratios, side by side
+	$(RUN) bench/import_cost.py
+	$(RUN) bench/work_items.py
+
+$(VENV)/installed-demo: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/installed-test: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable '.[test]'
+	@touch $@
+
+$(VENV)/installed-%: %/requirements.txt | $(VENV)/bin/python
+	$(PIP) install --requirement $<
+	@touch $@
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'threadlog needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=...' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || $(PYTHON) -m venv --without-pip --clear $(VENV)
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) docs/_build .coverage .coverage.*

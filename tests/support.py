@@ -1,0 +1,41 @@
+"""What several test modules need to run code elsewhere and see what it says."""
+
+import os
+import subprocess
+import sys
+import threading
+import warnings
+
+
+def in_thread(function, **options):
+    """Return what *function* returns in a thread of its own."""
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(function()), **options)
+    thread.start()
+    thread.join()
+    return answers[0]
+
+
+def in_fork(function):
+    """Return the text that *function* returns in a child made by os.fork."""
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # other tests' threads, 3.12+
+        child = os.fork()
+    if child == 0:
+        try:
+            os.write(writer, str(function()).encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as answer:
+        text = answer.read()
+    os.waitpid(child, 0)
+    return child, text
+
+
+def run(code):
+    """Run *code* in a new interpreter where every warning is an error."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=15
+    )

@@ -1,0 +1,106 @@
+"""The package as a whole: its layers, its names, and what importing it brings along."""
+
+import ast
+import importlib.metadata
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import threadlog
+
+SOURCE = pathlib.Path(threadlog.__file__).parent
+
+# A module may import modules of lower layers only. `__init__` is the façade above them.
+LAYERS = {
+    "identity": 0,
+    "errors": 0,
+    "progress": 0,
+    "filters": 1,
+    "formatters": 2,
+    "toggle": 3,
+    "workers": 4,
+    "__init__": 5,
+    "cli": 6,
+    "__main__": 7,
+}
+
+
+def imports_of(text):
+    """Return the threadlog modules that a module's *text* imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "absolute imports only"
+            if node.module == "threadlog":
+                names = [f"threadlog.{alias.name}" for alias in node.names]
+            else:
+                names = [node.module]
+        for name in names:
+            package, _, module = name.partition(".")
+            if package == "threadlog":
+                module = module.partition(".")[0]
+                found.add(module if module in LAYERS else "__init__")
+    return found
+
+
+def climbing(modules):
+    """Return the imports, among *modules* (name: text), that do not point down."""
+    return [
+        (name, imported)
+        for name, text in modules.items()
+        for imported in sorted(imports_of(text))
+        if LAYERS[imported] >= LAYERS[name]
+    ]
+
+
+def test_imports_point_down():
+    modules = {path.stem: path.read_text() for path in SOURCE.glob("*.py")}
+    assert set(modules) == set(LAYERS)
+    assert climbing(modules) == []
+
+
+def test_the_layer_test_sees_an_import_that_climbs():
+    assert climbing({"identity": "def late():\n    from threadlog import toggle\n"})
+    assert climbing({"filters": "from threadlog.formatters import escape_line\n"})
+    assert climbing({"toggle": "import threadlog\n"})
+
+
+def test_importing_brings_nothing_heavy_along():
+    code = f"import sys; sys.path.insert(0, {str(SOURCE.parent)!r}); import threadlog"
+    command = [sys.executable, "-I", "-S", "-c", f"{code}; print(*sys.modules)"]
+    loaded = subprocess.check_output(command, text=True)
+    heavy = {"multiprocessing", "asyncio", "json", "concurrent.futures", "typing", "tqdm", "rich"}
+    heavy |= {"socket", "logging.handlers", "argparse", "inspect", "subprocess"}
+    assert heavy.isdisjoint(loaded.split())
+    assert "threadlog.workers" in loaded.split()
+
+
+def test_every_public_name_is_there_and_documented():
+    for name in threadlog.__all__:
+        assert getattr(threadlog, name).__doc__, name
+
+
+@pytest.mark.parametrize("name", threadlog.__all__)
+def test_a_public_name_is_imported_from_the_package(name):
+    assert getattr(threadlog, name).__module__.startswith("threadlog.")
+
+
+def test_version_and_requirements():
+    metadata = importlib.metadata.metadata("threadlog")
+    assert metadata["Version"] == threadlog.__version__
+    assert metadata["Requires-Python"] == ">=3.11"
+    required = [r for r in metadata.get_all("Requires-Dist") or () if "extra ==" not in r]
+    assert required == []
+    assert (SOURCE / "py.typed").exists()
+
+
+def test_the_typed_examples_run():
+    import typing_examples
+
+    typing_examples.consume()
+    typing_examples.log()
