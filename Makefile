@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 # Debian's Python without python3-venv cannot put pip into a new environment; its own pip can.
-PIP = $(if $(wildcard $(VENV)/bin/pip),$(RUN) -m pip,$(PYTHON) -m pip --python $(RUN)) \
+PIP = $(if $(shell ls $(VENV)/bin/pip 2>/dev/null),$(RUN) -m pip,$(PYTHON) -m pip --python $(RUN)) \
 	--disable-pip-version-check --quiet
 
 .PHONY: demo test lint docs bench clean
