@@ -1,0 +1,245 @@
+"""The command line: `threadlog demo` shows do_threaded_work at its work, and checks its results."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import io
+import logging
+import os
+import stat
+import sys
+import sysconfig
+import threading
+import time
+
+from threadlog import __version__, do_threaded_work
+from threadlog.formatters import escape_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import NoReturn, TextIO, TypeVar
+
+    T = TypeVar("T")
+
+_log = logging.getLogger("threadlog.demo")
+
+_MOST = 10_000_000_000  # numbers to add up: minutes of work
+_MOST_THREADS = 1000
+_SEGMENTS = 16
+_LONGEST_SEGMENT = (
+    1_250_000  # Ctrl-C waits for the segments under way, and sum() looks for no signal
+)
+_LARGE_FILE = 10_000  # words
+_DIM, _RED, _GREEN = 2, 31, 32
+_NOT_STDLIB = {"__pycache__", "dist-packages", "site-packages"}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line *argv*, by default the process's, and return the exit status.
+
+    0: all was done and is right; 1: an item failed or a check did; 2: bad arguments, for which, as
+    for `--help` and `--version`, SystemExit is raised as argparse does; 130: Ctrl-C; 141: the
+    reader of stdout has gone.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold what cannot be encoded
+    try:
+        try:
+            return _main(argv)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # not at the interpreter's exit, which would print a traceback
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        return 130
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {escape_line(message)}\n")
+
+
+def _main(argv: list[str] | None) -> int:
+    parser = _Parser("threadlog", description="Logging for concurrent programs.")
+    parser.add_argument("--version", action="version", version=f"threadlog {__version__}")
+    demo = parser.add_subparsers(dest="command", metavar="command").add_parser(
+        "demo",
+        help="do some work in threads and show who wrote each line",
+        description="Add up numbers and count words in threads, and check the results.",
+    )
+    demo.add_argument(
+        "--numbers",
+        type=_whole(_MOST),
+        default=20_000_000,
+        metavar="N",
+        help="add up the numbers from 1 to N (default: 20_000_000)",
+    )
+    demo.add_argument(
+        "--path",
+        default=sysconfig.get_path("stdlib"),
+        metavar="DIR",
+        help="count the words of the .py files below DIR (default: the standard library)",
+    )
+    demo.add_argument(
+        "--threads",
+        type=_whole(_MOST_THREADS),
+        metavar="N",
+        help="at most N threads (default: the processors and four, at most 32)",
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    if not os.path.isdir(arguments.path):
+        demo.error(f"--path {arguments.path!r} is no directory")
+    unlisted: list[OSError] = []
+    files = _python_files(arguments.path, unlisted.append)
+    if not files:
+        reason = f": {unlisted[0].strerror}" if unlisted else ""
+        demo.error(f"--path {arguments.path!r} has no .py file below it{reason}")
+    for error in unlisted:
+        _complain(error)
+    with _logging_to_stderr():
+        sums_right = _add_up_all(arguments.numbers, arguments.threads)
+        words_right = _count_all_words(files, arguments.path, arguments.threads)
+    return 0 if sums_right and words_right and not unlisted else 1
+
+
+def _whole(most: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = 0
+        if not 1 <= number <= most:
+            raise argparse.ArgumentTypeError(
+                f"must be a whole number from 1 to {most}, not {text!r}"
+            )
+        return number
+
+    return whole
+
+
+def _complain(error: OSError) -> None:
+    line = escape_line(f"threadlog demo: {error.filename}: {error.strerror}")
+    print(line, file=sys.stderr)
+
+
+def _python_files(root: str, onerror: Callable[[OSError], None]) -> list[str]:
+    files = []
+    for folder, folders, names in os.walk(root, onerror=onerror):
+        folders[:] = sorted(set(folders) - _NOT_STDLIB)
+        files += [os.path.join(folder, name) for name in sorted(names) if name.endswith(".py")]
+    return files
+
+
+@contextlib.contextmanager
+def _logging_to_stderr() -> Iterator[None]:
+    fmt = f"{_paint(sys.stderr, _DIM, '%(asctime)s')} %(levelname)s %(message)s"
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(fmt, "%H:%M:%S"))
+    logger = logging.getLogger("threadlog")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+
+
+def _paint(stream: TextIO | None, colour: int, text: str) -> str:
+    if stream is None or not stream.isatty():
+        return text
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    return f"\x1b[{colour}m{text}\x1b[0m"
+
+
+def _add_up_all(numbers: int, threads: int | None) -> bool:
+    end = numbers + 1
+    step = min(-(-numbers // _SEGMENTS), _LONGEST_SEGMENT)
+    segments = [range(low, min(low + step, end)) for low in range(1, end, step)]
+    sums, seconds = _work(segments, _add_up, threads)
+    total = sum(part for part in sums if isinstance(part, int))
+    _summarize(f"sum of 1 to {numbers} in {len(segments)} segments: {total}", seconds)
+    # A generator, unlike sum(range()), lets Ctrl-C through.
+    return _check(total, sum(number for number in range(1, end)))
+
+
+def _add_up(segment: range) -> int:
+    total = sum(segment)
+    _log.info("added up %d to %d: %d", segment[0], segment[-1], total)
+    return total
+
+
+def _count_all_words(files: list[str], root: str, threads: int | None) -> bool:
+    counts, seconds = _work(files, _count_words, threads)
+    done = [file for file, count in zip(files, counts, strict=True) if isinstance(count, int)]
+    total = sum(count for count in counts if isinstance(count, int))
+    _summarize(f"words of {len(done)} files below {root}: {total}", seconds)
+    failed = _paint(sys.stdout, _RED, "failed")
+    for file, count in zip(files, counts, strict=True):
+        if isinstance(count, Exception):
+            reason = getattr(count, "strerror", None) or repr(count)
+            print(f"  {failed}: {escape_line(f'{file}: {reason}')}")
+    try:
+        again = sum(len(_read(file).split()) for file in done)
+    except OSError as error:
+        _complain(error)
+        again = None
+    return _check(total, again) and len(done) == len(files)
+
+
+def _count_words(file: str) -> int:
+    words = len(_read(file).split())
+    if words >= _LARGE_FILE:
+        _log.info("%s: %d words", escape_line(file), words)
+    return words
+
+
+def _read(file: str) -> bytes:
+    if not stat.S_ISREG(os.stat(file).st_mode):  # to open a FIFO would wait for a writer
+        raise OSError(errno.EINVAL, "is no regular file", file)
+    with open(file, "rb") as stream:
+        return stream.read()
+
+
+def _work(
+    items: Sequence[T], work: Callable[[T], int], threads: int | None
+) -> tuple[list[int | Exception], dict[str, list[float]]]:
+    """Return each item's result or exception, and for each thread the seconds of its items."""
+    seconds: dict[str, list[float]] = {}
+
+    def timed(item: T) -> int:
+        start = time.perf_counter()
+        try:
+            return work(item)
+        finally:
+            mine = seconds.setdefault(threading.current_thread().name, [])
+            mine.append(time.perf_counter() - start)
+
+    outcomes: list[int | Exception] = do_threaded_work(items, timed, threads, on_error="return")
+    return outcomes, seconds
+
+
+def _summarize(title: str, seconds: Mapping[str, Sequence[float]]) -> None:
+    width = max(map(len, seconds))
+    print(escape_line(title))
+    head = f"{'thread':{width}}  {'items':>6}  {'seconds busy':>12}"
+    print(f"  {_paint(sys.stdout, _DIM, head)}")
+    for name in sorted(seconds, key=lambda name: (len(name), name)):
+        print(f"  {name:{width}}  {len(seconds[name]):6}  {sum(seconds[name]):12.3f}")
+
+
+def _check(total: int, sequential: int | None) -> bool:
+    right = total == sequential
+    verdict = (_GREEN, "equal") if right else (_RED, "NOT EQUAL")
+    print(f"  sequential result: {sequential} {_paint(sys.stdout, *verdict)}")
+    return right
