@@ -146,7 +146,7 @@ import atexit, logging, threading, threadlog
 logging.basicConfig(format="%(thread_info)s|%(message)s")
 logging.root.handlers[0].addFilter(threadlog.ThreadInfoFilter())
 class Late:
-    def __del__(self): logging.warning("finalizer")
+    def __del__(self, warn=logging.warning): warn("finalizer")  # globals may be gone
 keep = Late()
 atexit.register(lambda: logging.warning("atexit"))
 def outlive():
