@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any, Self
 
 
@@ -12,53 +12,45 @@ class WorkError(ExceptionGroup):
     """One or more work items have failed.
 
     `exceptions` holds their exceptions and `indexes`, in the same order, the items' places in
-    `work_items`. `results` maps the index of each item that was finished, and that the caller has not
-    yet been given, to its result. Pickles with its data; `split`, `subgroup` and `except*` keep it.
+    `work_items`. `results` maps the index of each item that was finished, and that the caller has
+    not yet been given, to its result. Pickles with its data; `split`, `subgroup` and `except*`
+    keep it.
     """
 
     indexes: tuple[int, ...]
     results: Mapping[int, Any]
 
-    def __new__(
-        cls,
+    def __new__(cls, message: str, exceptions: Sequence[Exception], *_: Any, **__: Any) -> Self:
+        return super().__new__(cls, message, exceptions)
+
+    def __init__(
+        self,
         message: str,
         exceptions: Sequence[Exception],
         indexes: Sequence[int] = (),
         results: Mapping[int, Any] | None = None,
-    ) -> Self:
-        self = super().__new__(cls, message, exceptions)
+    ) -> None:
+        super().__init__(message, tuple(exceptions))  # args: what pickle and copy call us with
         self.indexes = tuple(indexes)
         self.results = dict(results or {})
-        return self
 
     # Sequence[Exception] is all that derive is ever given: the group itself holds nothing else.
     def derive(self, excs: Sequence[Exception], /) -> WorkError:  # type: ignore[override]
-        """Return the same error for some of its exceptions (`BaseExceptionGroup.derive`)."""
-        places = [
-            next(
-                (
-                    index
-                    for error, index in zip(self.exceptions, self.indexes, strict=False)
-                    if error is part or _contains(error, part)
-                ),
-                -1,
-            )
-            for part in excs
+        """Return the same error for some of its exceptions, in order (see `BaseExceptionGroup`)."""
+        # One pass over both: several items may have failed with one and the same exception. An
+        # item's own group comes in as a copy with fewer leaves, so that a leaf tells whose it is.
+        own = zip(self.exceptions, self.indexes, strict=False)
+        leaves = [next(_leaves(part)) for part in excs]
+        indexes = [
+            next((index for error, index in own if any(leaf is one for one in _leaves(error))), -1)
+            for leaf in leaves
         ]
-        return type(self)(self.message, excs, places, self.results)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.message, self.exceptions, self.indexes, self.results)
+        return type(self)(self.message, excs, indexes, self.results)
 
 
-def _contains(error: BaseException, part: BaseException) -> bool:
-    # split() hands on a derived copy of a group that was an item's exception.
-    return (
-        isinstance(error, BaseExceptionGroup)
-        and isinstance(part, BaseExceptionGroup)
-        and any(
-            inner is leaf or _contains(inner, leaf)
-            for inner in error.exceptions
-            for leaf in part.exceptions
-        )
-    )
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

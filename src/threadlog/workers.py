@@ -36,9 +36,10 @@ _ON_ERROR = ("raise", "return", "skip")
 # Raised by a queue that was shut down, since Python 3.13.
 _SHUT_DOWN: tuple[type[Exception], ...] = (queue.ShutDown,) if hasattr(queue, "ShutDown") else ()
 
-
 # The outcome of an item that was handed out, and not begun because the run had been stopped.
 _NOT_RUN = Exception("not run")
+# Delivered by a thread that a BaseException has ended: wakes the caller, who raises it.
+_FATAL: Outcome = (-1, None, None)
 
 
 def do_threaded_work(
@@ -61,8 +62,8 @@ def do_threaded_work(
     *per_sync_timeout*: seconds that the caller waits in one piece before it looks for signals.
     It does not limit the work.
     *preserve_result_ordering*: results in the order of the items, else in that of completion.
-    *on_error*: what an `Exception` from *work_func* does. `"raise"`: no further item is begun, those
-    under way are finished, and one `WorkError` is raised with all failures and the results
+    *on_error*: what an `Exception` from *work_func* does. `"raise"`: no further item is begun,
+    those under way are finished, and one `WorkError` is raised with all failures and the results
     so far. `"return"`: the exception stands in the item's place. `"skip"`: the item is left out.
     Each failure is logged once, with its traceback, by the logger `threadlog.workers`.
     *thread_info*: show who wrote each line, on all handlers, while the work lasts.
@@ -86,11 +87,10 @@ def do_threaded_work(
         show = _enter(stack, thread_info, progress, len(items), name)
         pause = min(per_sync_timeout, progress_bar.REFRESH) if progress else per_sync_timeout
         stack.enter_context(run)
-        for thread in run.threads:
-            while thread.is_alive():
-                thread.join(pause)
+        for _ in run.threads:
+            while not run.ended.acquire(timeout=pause):
                 show(len(outcomes))
-    run.raise_fatal()
+        show(len(outcomes))
     if preserve_result_ordering:
         outcomes.sort(key=operator.itemgetter(0))
     if on_error == "raise":
@@ -183,13 +183,16 @@ class _Run:
         deliver: Callable[[Outcome], object],
         on_error: OnError,
     ) -> None:
-        # (index, item), and None for each thread at the end. One outcome is delivered for each item.
+        # (index, item), and None for each thread at the end. Each item has one outcome.
         self.todo: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self.work_func = work_func
         self.deliver = deliver
         self.stop_on_error = on_error == "raise"
         self.stopped = False
         self.fatal: BaseException | None = None
+        # One for each thread at its end, for the caller to wait for: up to Python 3.12, a join()
+        # that Ctrl-C interrupts takes the running thread for ended, and does not wait again.
+        self.ended = threading.Semaphore(0)
         self.context = contextvars.copy_context()
         self.threads = [
             threading.Thread(target=self.work, name=f"{name or 'worker'}-{number}", daemon=False)
@@ -200,16 +203,18 @@ class _Run:
         try:
             for thread in self.threads:
                 thread.start()
-        except BaseException:  # no more threads to be had, or Ctrl-C
-            self.__exit__()
+        except BaseException as error:  # no more threads to be had, or Ctrl-C
+            self.__exit__(type(error))
             raise
 
-    def __exit__(self, *unused: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *unused: object) -> None:
         self.stopped = True
         self.end()
         for thread in self.threads:
             if thread.ident is not None:
                 thread.join()
+        if kind in (None, GeneratorExit):  # nothing else is on its way to the caller
+            self.raise_fatal()
 
     def end(self) -> None:
         for _ in self.threads:
@@ -235,13 +240,17 @@ class _Run:
         except BaseException as error:
             self.fatal = error
             self.stopped = True
+            deliver(_FATAL)
+        finally:
+            self.ended.release()
 
     def wait(self, done: queue.SimpleQueue[Outcome], pause: float) -> Outcome:
         while True:
-            try:
-                return done.get(timeout=pause if self.fatal is None else 0)
-            except queue.Empty:
-                self.raise_fatal()
+            with contextlib.suppress(queue.Empty):
+                outcome = done.get(timeout=pause)
+                if outcome is _FATAL:
+                    self.raise_fatal()
+                return outcome
 
     def raise_fatal(self) -> None:
         """Raise what ended a thread, SystemExit for example."""
@@ -263,7 +272,8 @@ def _log_failure(index: int, error: Exception) -> None:
         _log.error("work item %d failed", index, exc_info=error)
     except Exception:  # a filter of the user's: logging lets its exceptions through
         if logging.raiseExceptions:
-            traceback.print_exc()
+            with contextlib.suppress(Exception):  # no stderr to write to
+                traceback.print_exc()
 
 
 def _raise_failures(outcomes: Iterable[Outcome]) -> None:
@@ -294,7 +304,7 @@ def _enter(
         stack.enter_context(logging_with_thread_info())
     if progress:
         return stack.enter_context(progress_bar.bar(total, name))
-    return lambda done: None
+    return lambda _: None
 
 
 def _checked(
@@ -336,23 +346,25 @@ def _timeout(name: str, value: float) -> None:
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
     if not 0 < value <= threading.TIMEOUT_MAX:
         raise ValueError(
-            f"{name} must be more than 0 and at most {threading.TIMEOUT_MAX:.0f} seconds, not {value!r}"
+            f"{name} must be more than 0 and at most {threading.TIMEOUT_MAX:.0f} seconds, "
+            f"not {value!r}"
         )
 
 
 class ThreadedWorker(threading.Thread):
     """A thread that takes items from *work_queue* and puts the results in *result_queue*.
 
-    The queues are `queue.Queue`s or have its `get(timeout=)`, `put(item, timeout=)` and `task_done()`.
-    *stop_when_work_queue_empty*: end when no item has come for *queue_timeout* seconds, so that workers may
-    be started before the queue is filled; False: go on until `stop()` or `queue.ShutDown` (3.13).
+    The queues are `queue.Queue`s or have its `get(timeout=)`, `put(item, timeout=)`, `task_done()`.
+    *stop_when_work_queue_empty*: end when no item has come for *queue_timeout* seconds, so that
+    workers may be started before the queue is filled; False: go on until `stop()` or
+    `queue.ShutDown` (3.13).
     *queue_timeout*: seconds that one wait for an item, or for room in a full result queue, lasts
     before the worker looks whether it should stop. It does not limit the work.
     *error_queue*: gets each failure, too, as `(item, exception)`.
 
-    `task_done()` is called once for each item, after its result has been put. A full queue is waited
-    for; a result that it did not take within *queue_timeout* after `stop()` becomes a failure
-    (`queue.Full`, or `queue.ShutDown`). An `Exception` from *work_func* is logged by
+    `task_done()` is called once for each item, after its result has been put. A full queue is
+    waited for; a result that it did not take within *queue_timeout* after `stop()` becomes a
+    failure (`queue.Full`, or `queue.ShutDown`). An `Exception` from *work_func* is logged by
     `threadlog.workers`, kept in `errors`, and the worker goes on. A `BaseException` that is none
     is kept, too, and ends the thread. The worker's log lines carry as `work_item` its own count of
     items, from 0. It is no daemon unless asked to be: join it.
@@ -375,6 +387,7 @@ class ThreadedWorker(threading.Thread):
         for argument, value, methods in (
             ("work_queue", work_queue, ("get", "task_done")),
             ("result_queue", result_queue, ("put",)),
+            ("error_queue", error_queue, ("put",) if error_queue is not None else ()),
         ):
             for method in methods:
                 if not callable(getattr(value, method, None)):
