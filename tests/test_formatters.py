@@ -181,6 +181,7 @@ def test_from_dictconfig_by_factory_and_by_class():
 
     config = {
         "version": 1,
+        "disable_existing_loggers": False,
         "formatters": {
             "one": {"()": "threadlog.ThreadInfoFormatter", "fmt": "%(message)s", "escape": True},
             "two": {"class": "threadlog.ThreadInfoFormatter", "format": "%(message)s"},

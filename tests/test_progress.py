@@ -168,6 +168,7 @@ def test_bars_nest() -> None:
         assert restored()
     """)
     assert len(re.findall(r"LOG inner *\r?\n", written)) == 6
+    assert written.index("inner:   0%") < written.index("LOG inner")
     assert "inner: 100%" in written
     assert "outer: 100%" in written
 

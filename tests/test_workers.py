@@ -520,24 +520,36 @@ CTRL_C = """
 
     main = threading.main_thread()
     both = threading.Barrier(2)
-    begun, finished = [], []
+    begun, finished, threads = [], [], {}
+
+    def caller():
+        names, frame = set(), sys._current_frames()[main.ident]
+        while frame is not None:
+            names.add(frame.f_code.co_name)
+            frame = frame.f_back
+        return names
+
+    def waits():
+        return "start" not in caller() and not caller().isdisjoint({"wait", "join"})
 
     def stopped():
         # The caller waits for the threads, and is on its way out.
-        names, frame = [], sys._current_frames()[main.ident]
-        while frame is not None:
-            names.append(frame.f_code.co_name)
-            frame = frame.f_back
-        return "__exit__" in names and "join" in names
+        return {"__exit__", "join"} <= caller()
 
     def work(item):
         begun.append(item)
+        me = threading.current_thread()
+        threads[me.name] = me
         both.wait(15)
         if item == 0:
+            while not waits():
+                pass
             signal.pthread_kill(main.ident, signal.SIGINT)
         while not stopped():
             pass
-        threading.Event().wait(0.1)  # still under way: a caller that does not wait is seen
+        if me.name == "worker-1":  # still under way: a caller that does not wait for it is seen
+            threads["worker-2"].join(15)
+            threading.Event().wait(0.1)
         finished.append(item)
 
     try:
@@ -737,8 +749,9 @@ def test_close_finishes_what_is_under_way_and_joins() -> None:
     finished = []
 
     def work(item: int) -> int:
-        if item:
+        if item == 1:
             second.set()
+        if item:
             assert closing.wait(WAIT)
         finished.append(item)
         return item
@@ -791,8 +804,10 @@ def test_an_exception_of_the_source_propagates() -> None:
 
 def test_work_error_is_raised_in_its_place() -> None:
     held = backwards(3)
+    all_begun = threading.Barrier(3)
 
     def work(item: int) -> int:
+        all_begun.wait(WAIT)
         held(item)
         return odd_fails(item)
 

@@ -1,7 +1,8 @@
 """The toggle: thread info on every handler of the process, and exactly what was there after it.
 
 While any claim is held, `logging.Handler.handle` stamps each record in the thread that logs
-and makes sure that the handler wears our formatter; `Handler.setFormatter` dresses a new one.
+and makes sure that the handler wears our formatter; `Handler.setFormatter` dresses a new one;
+`Handler.format` bears that the formatter changes under it.
 So handlers that come later, or change meanwhile, need no watching. No filter is installed:
 a list of filters cannot be changed safely while another thread walks it.
 """
@@ -40,15 +41,22 @@ class _Worn(ThreadInfoFormatter):
         claims = _claims  # read once: it may be replaced meanwhile
         if not claims:
             return ""  # a copy that outlived the toggle in another's hands shows nothing
-        return list(claims.values())[-1] % record.__dict__
+        chosen = [prefix for prefix in claims.values() if prefix is not None]
+        try:
+            return (chosen[-1] if chosen else DEFAULT_PREFIX) % record.__dict__
+        except Exception:  # "%(native_id)d" of a record from elsewhere, which has none
+            return DEFAULT_PREFIX % record.__dict__
 
 
 class _Patch:
-    """Our two methods in place of `logging.Handler`'s, each calling the one that was there."""
+    """Our methods in place of `logging.Handler`'s, each calling the one that was there."""
+
+    names = ("handle", "format", "setFormatter")
 
     def __init__(self) -> None:
-        self.were = (logging.Handler.handle, logging.Handler.setFormatter)
-        handle, set_formatter = self.were
+        self.were = {name: getattr(logging.Handler, name) for name in self.names}
+        handle, format_ = logging.Handler.handle, logging.Handler.format
+        set_formatter = logging.Handler.setFormatter
 
         def stamping_handle(self: logging.Handler, record: logging.LogRecord) -> bool:
             if _claims:
@@ -63,27 +71,37 @@ class _Patch:
                 set_formatter(self, fmt)
                 _dress(self)
 
-        self.are = (stamping_handle, dressing_set_formatter)
-        logging.Handler.handle, logging.Handler.setFormatter = self.are  # type: ignore[method-assign]
+        def steady_format(self: logging.Handler, record: logging.LogRecord) -> str:
+            # The one below reads self.formatter twice; in between we may have put None back.
+            worn = self.formatter
+            return worn.format(record) if type(worn) is _Worn else format_(self, record)
+
+        ours = (stamping_handle, steady_format, dressing_set_formatter)
+        self.are = dict(zip(self.names, ours, strict=True))
+        for name, method in self.are.items():
+            setattr(logging.Handler, name, method)
 
     def remove(self) -> None:
-        if logging.Handler.handle is self.are[0]:  # else another has wrapped it: it stays below
-            logging.Handler.handle = self.were[0]  # type: ignore[method-assign]
-        if logging.Handler.setFormatter is self.are[1]:
-            logging.Handler.setFormatter = self.were[1]  # type: ignore[method-assign]
+        for name, method in self.are.items():
+            if getattr(logging.Handler, name) is method:  # else another has wrapped it: it stays
+                setattr(logging.Handler, name, self.were[name])
 
 
-# claim -> its prefix, the newest last. Replaced, never changed in place: read without the lock.
-_claims: dict[object, str] = {}
+# claim -> its prefix, if it wants one of its own; the newest last. Never changed in place: it is
+# read without the lock, and a free-threaded build's fork may strand a dictionary's own lock.
+_claims: dict[object, str | None] = {}
 _started = object()  # the claim of start_… and stop_…
 _patch: _Patch | None = None
+_settling = False
 _dressed: weakref.WeakValueDictionary[int, logging.Handler] = weakref.WeakValueDictionary()
 _lock = threading.RLock()
 
 
 def _after_fork() -> None:
-    global _lock
+    global _lock, _settling
     _lock = threading.RLock()
+    _settling = False  # by a thread that is not here any more
+    _settle([])
 
 
 if hasattr(os, "register_at_fork"):
@@ -91,17 +109,21 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextlib.contextmanager
-def _locked() -> Iterator[None]:
+def _locked() -> Iterator[list[logging.Handler]]:
     """Hold the toggle's lock. Nothing is called under it that takes another.
+
+    Yields a list for handlers that must not die under it: logging takes its own lock then, which
+    `dictConfig` holds while it sets formatters, that is, waits for ours.
 
     Still, the garbage collector may run any finalizer here, which may log and so want a handler's
     lock, whose holder may wait for ours. Therefore the wait is bounded: to go on after a second
     risks that one handler is dressed a record late, to wait on would be a deadlock.
     """
     lock = _lock
+    alive: list[logging.Handler] = []
     got = lock.acquire(timeout=1)
     try:
-        yield
+        yield alive
     finally:
         if got:
             lock.release()
@@ -119,6 +141,7 @@ def start_logging_with_thread_info(*, prefix: str = DEFAULT_PREFIX) -> None:
     after two starts one stop is enough. A program without handlers gets none. Thread-safe,
     may be called while others log; a forked child keeps what was on.
     """
+    _check(prefix)
     _claim(_started, prefix)
 
 
@@ -132,13 +155,16 @@ def stop_logging_with_thread_info() -> None:
 
 
 @contextlib.contextmanager
-def logging_with_thread_info(*, prefix: str = DEFAULT_PREFIX) -> Iterator[None]:
+def logging_with_thread_info(*, prefix: str | None = None) -> Iterator[None]:
     """Show thread info as long as the block lasts; nests in any order, from any thread.
 
+    *prefix*: None leaves the one that is shown already, or else shows the default one.
     Holds its own claim: neither `stop_logging_with_thread_info` nor another block ends it.
     Works as a decorator of ordinary functions, too (`contextlib.contextmanager`).
     """
     claim = object()
+    if prefix is not None:
+        _check(prefix)
     _claim(claim, prefix)
     try:
         yield
@@ -151,28 +177,52 @@ def is_logging_with_thread_info() -> bool:
     return bool(_claims)
 
 
-def _claim(claim: object, prefix: str) -> None:
-    global _claims, _patch
-    _check(prefix)
-    with _locked():
-        others = {key: held for key, held in _claims.items() if key is not claim}
-        _claims = {**others, claim: prefix}
-        if _patch is None:
-            _patch = _Patch()
-            for handler in _live_handlers():
-                _dress(handler)
+def _claim(claim: object, prefix: str | None) -> None:
+    with _locked() as alive:
+        _replace_claim(claim, {claim: prefix})
+        _settle(alive)
 
 
 def _release(claim: object) -> None:
-    global _claims, _patch
-    with _locked():
-        _claims = {key: held for key, held in _claims.items() if key is not claim}
-        if not _claims and _patch is not None:
-            for handler in list(_dressed.values()):
-                _undress(handler)
-            _dressed.clear()
-            _patch.remove()
-            _patch = None
+    with _locked() as alive:
+        _replace_claim(claim, {})
+        _settle(alive)
+
+
+def _replace_claim(claim: object, new: dict[object, str | None]) -> None:
+    global _claims
+    while True:
+        before = _claims
+        after = {key: prefix for key, prefix in before.items() if key is not claim} | new
+        if _claims is before:  # else a signal handler of this thread has toggled in between
+            _claims = after
+            return
+
+
+def _settle(alive: list[logging.Handler]) -> None:
+    """Do what the claims ask for, until it is done.
+
+    The lock keeps other threads out. But a signal handler or a finalizer of this thread may start
+    and stop at any point here; then it leaves the work to what it has interrupted.
+    """
+    global _patch, _settling
+    while bool(_claims) is (_patch is None) and not _settling:
+        _settling = True
+        try:
+            if _claims and _patch is None:
+                _patch = _Patch()
+                alive += _live_handlers()
+                for handler in alive:
+                    _dress(handler)
+            elif not _claims and _patch is not None:
+                alive += _dressed.values()
+                for handler in alive:
+                    _undress(handler)
+                _dressed.clear()
+                _patch.remove()
+                _patch = None
+        finally:
+            _settling = False
 
 
 def _check(prefix: str) -> None:
@@ -222,15 +272,15 @@ def _dress(handler: logging.Handler) -> None:
         worn = handler.formatter
         if not _claims:
             return
-        original = worn
-        if isinstance(worn, _Worn):
-            if worn.owner() is handler:
-                return
-            original = worn.original  # taken over from another handler together with our coat
         with contextlib.suppress(Exception):  # a formatter that cannot be set or wrapped stays
-            # Not setFormatter: what a subclass does there is not ours to set off.
-            handler.formatter = _Worn(handler, original)
-            _dressed[id(handler)] = handler
+            _dressed[id(handler)] = handler  # first: a fork may come in between
+            if not isinstance(worn, _Worn):
+                # Not setFormatter: what a subclass does there is not ours to set off.
+                handler.formatter = _Worn(handler, worn)
+            elif worn.owner() is not handler:  # taken over from another together with our coat
+                handler.formatter = _Worn(handler, worn.original)
+        if not _claims:  # stopped by an interrupt in between
+            _undress(handler)
 
 
 def _undress(handler: logging.Handler) -> None:
