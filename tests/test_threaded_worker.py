@@ -190,8 +190,11 @@ def test_each_item_is_counted_and_has_a_context_of_its_own() -> None:
     import threadlog
 
     with threadlog.logging_with_thread_info():
-        run(ThreadedWorker(Watched("ab"), Watched(), log.warning, queue_timeout=0.01))
+        with threadlog.logging_context(job="nightly"):
+            worker = ThreadedWorker(Watched("ab"), Watched(), log.warning, queue_timeout=0.01)
+        run(worker)
     log.removeHandler(handler)
+    assert [r.log_context for r in seen] == [{"job": "nightly"}] * 2  # type: ignore[attr-defined]
     assert [(r.getMessage(), r.work_item) for r in seen] == [("a", 0), ("b", 1)]  # type: ignore[attr-defined]
 
 

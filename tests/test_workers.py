@@ -729,6 +729,32 @@ def test_the_window_is_full_before_the_first_result() -> None:
     results.close()  # type: ignore[attr-defined]
 
 
+def test_the_window_is_filled_again_before_each_result() -> None:
+    others = threading.Semaphore(0)
+
+    def work(item: int) -> int:
+        if item == 0:  # is the last of the first four to be done
+            assert all(others.acquire(timeout=WAIT) for _ in range(3))
+        others.release()
+        return item
+
+    source = iter(range(100))
+    results = iter_threaded_work(source, work, 2, window=4)
+    assert [next(results), next(results), next(results)] == [0, 1, 2]
+    assert next(source) == 6
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_the_message_names_ten_indexes_at_most() -> None:
+    def work(item: int) -> None:
+        barrier.wait(WAIT)
+        raise ValueError(item)
+
+    barrier = threading.Barrier(12)
+    with pytest.raises(WorkError, match=r"^12 of the work items failed \(index (\d+, ){10}…\)"):
+        do_threaded_work(range(12), work, 12)
+
+
 def test_results_come_as_completed() -> None:
     may_end = [threading.Event() for _ in range(3)]
 

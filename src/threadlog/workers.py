@@ -86,11 +86,11 @@ def do_threaded_work(
     with contextlib.ExitStack() as stack:
         show = _enter(stack, thread_info, progress, len(items), name)
         pause = min(per_sync_timeout, progress_bar.REFRESH) if progress else per_sync_timeout
-        stack.enter_context(run)
-        for _ in run.threads:
-            while not run.ended.acquire(timeout=pause):
-                show(len(outcomes))
-        show(len(outcomes))
+        with run:
+            for _ in run.threads:
+                while not run.ended.acquire(timeout=pause):
+                    show(len(outcomes))
+            show(len(outcomes))
     if preserve_result_ordering:
         outcomes.sort(key=operator.itemgetter(0))
     if on_error == "raise":
@@ -146,28 +146,27 @@ def iter_threaded_work(
                         break
                     run.todo.put(pair)
                     under_way += 1
-                if not under_way:
-                    return
-                outcome = run.wait(done, per_sync_timeout)
-                under_way -= 1
-                held[outcome[0]] = outcome
-                while held:
-                    index = place if preserve_result_ordering else next(iter(held))
-                    if index not in held:
-                        break
-                    _, error, result = held[index]
-                    if error is not None and on_error == "raise":
-                        for _ in range(under_way):
-                            outcome = run.wait(done, per_sync_timeout)
-                            held[outcome[0]] = outcome
-                        _raise_failures(held.values())
-                    del held[index]
-                    place += 1
-                    show(place)
-                    if error is None:
-                        yield result
-                    elif on_error == "return":
-                        yield error  # type: ignore[misc]
+                index = place if preserve_result_ordering else next(iter(held), -1)
+                if index not in held:
+                    if not under_way:
+                        return
+                    outcome = run.wait(done, per_sync_timeout)
+                    under_way -= 1
+                    held[outcome[0]] = outcome
+                    continue
+                _, error, result = held[index]
+                if error is not None and on_error == "raise":
+                    for _ in range(under_way):
+                        outcome = run.wait(done, per_sync_timeout)
+                        held[outcome[0]] = outcome
+                    _raise_failures(held.values())
+                del held[index]
+                place += 1
+                show(place)
+                if error is None:
+                    yield result
+                elif on_error == "return":
+                    yield error  # type: ignore[misc]
 
     return results()
 
@@ -283,9 +282,10 @@ def _raise_failures(outcomes: Iterable[Outcome]) -> None:
         if isinstance(error, Exception) and error is not _NOT_RUN
     }
     if failures:
+        shown = ", ".join(map(str, list(failures)[:10])) + (", …" if len(failures) > 10 else "")
         results = {index: result for index, error, result in outcomes if error is None}
         raise WorkError(
-            f"{len(failures)} of the work items failed (index {', '.join(map(str, failures))})",
+            f"{len(failures)} of the work items failed (index {shown})",
             list(failures.values()),
             list(failures),
             results,
@@ -366,7 +366,8 @@ class ThreadedWorker(threading.Thread):
     waited for; a result that it did not take within *queue_timeout* after `stop()` becomes a
     failure (`queue.Full`, or `queue.ShutDown`). An `Exception` from *work_func* is logged by
     `threadlog.workers`, kept in `errors`, and the worker goes on. A `BaseException` that is none
-    is kept, too, and ends the thread. The worker's log lines carry as `work_item` its own count of
+    is kept, too, and ends the thread. Each item runs in a copy of the `contextvars` context in
+    which the worker was made. The worker's log lines carry as `work_item` its own count of
     items, from 0. It is no daemon unless asked to be: join it.
     """
 
@@ -406,6 +407,7 @@ class ThreadedWorker(threading.Thread):
         self.error_queue = error_queue
         self.errors = []
         self._stop_asked = False
+        self._item_context = contextvars.copy_context()  # the maker's: a thread begins with none
 
     def stop(self) -> None:
         """Ask the worker to end: after the item under way, or *queue_timeout* of waiting."""
@@ -416,7 +418,6 @@ class ThreadedWorker(threading.Thread):
         return not self._stop_asked
 
     def run(self) -> None:
-        context = contextvars.copy_context()
         count = 0
         while self.should_continue_running():
             try:
@@ -428,7 +429,7 @@ class ThreadedWorker(threading.Thread):
                     return
                 continue
             try:
-                context.copy().run(self._work, count, item)
+                self._item_context.copy().run(self._work, count, item)
             finally:
                 self.work_queue.task_done()
             count += 1
