@@ -1,10 +1,13 @@
 """What several test modules need to run code elsewhere and see what it says."""
 
 import os
+import pty
 import subprocess
 import sys
 import threading
 import warnings
+
+import pytest
 
 
 def in_thread(function, **options):
@@ -39,3 +42,11 @@ def run(code):
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=15
     )
+
+
+def open_terminal():
+    """Return both ends of a pseudo-terminal. Skips the test where the machine has none."""
+    try:
+        return pty.openpty()
+    except OSError as error:
+        pytest.skip(f"no pseudo-terminal here: {error}")

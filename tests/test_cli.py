@@ -3,7 +3,6 @@
 import importlib.metadata
 import logging
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -12,6 +11,7 @@ import sys
 import pytest
 
 import threadlog
+from support import open_terminal
 from threadlog import cli
 
 THREADLOG = [sys.executable, "-W", "error", "-m", "threadlog"]
@@ -57,7 +57,7 @@ def demo(tree, *arguments, **changes):
 
 def on_terminal(*arguments, **changes):
     """Run on a terminal; return the exit status and what it showed."""
-    ours, theirs = pty.openpty()
+    ours, theirs = open_terminal()
     with subprocess.Popen(
         [*THREADLOG, *map(str, arguments)],
         stdin=theirs,

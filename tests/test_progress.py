@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import pty
 import re
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from pytest_mock import MockerFixture
 
+from support import open_terminal
 from threadlog import do_threaded_work, iter_threaded_work
 
 WAIT = 15
@@ -35,7 +35,7 @@ START = """
 
 def on_terminal(script: str, **pipes: Any) -> str:
     """Run a program on a terminal of its own; return all that it wrote there."""
-    main, end = pty.openpty()
+    main, end = open_terminal()
     termios.tcsetwinsize(end, (24, 80))
     streams = {"stdin": end, "stdout": end, "stderr": end} | pipes
     program = textwrap.dedent(START) + textwrap.dedent(script)
