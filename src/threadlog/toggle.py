@@ -34,7 +34,9 @@ class _Worn(ThreadInfoFormatter):
 
     def __init__(self, handler: logging.Handler, original: logging.Formatter | None) -> None:
         super().__init__(wrapped=_PLAIN if original is None else original)
-        self.owner = weakref.ref(handler)
+        # Not a weak reference: a free-threaded build's fork may strand the lock that reading one
+        # takes, and it is read at each record. At worst a stranger of the same id goes undressed.
+        self.owner = id(handler)
         self.original = original
 
     def _prefix_of(self, record: logging.LogRecord) -> str:
@@ -61,7 +63,7 @@ class _Patch:
         def stamping_handle(self: logging.Handler, record: logging.LogRecord) -> bool:
             if _claims:
                 worn = self.formatter
-                if type(worn) is not _Worn or worn.owner() is not self:
+                if type(worn) is not _Worn or worn.owner != id(self):
                     _dress(self)
                 stamp(record)
             return handle(self, record)
@@ -277,7 +279,7 @@ def _dress(handler: logging.Handler) -> None:
             if not isinstance(worn, _Worn):
                 # Not setFormatter: what a subclass does there is not ours to set off.
                 handler.formatter = _Worn(handler, worn)
-            elif worn.owner() is not handler:  # taken over from another together with our coat
+            elif worn.owner != id(handler):  # taken over from another together with our coat
                 handler.formatter = _Worn(handler, worn.original)
         if not _claims:  # stopped by an interrupt in between
             _undress(handler)
