@@ -93,6 +93,12 @@ def test_the_name_of_a_forked_process_is_corrected():
     assert text.endswith(f"-fork-{child}")
 
 
+def test_a_process_name_of_the_users_stays():
+    record = make_record(processName="web-1")
+    stamp(record)
+    assert record.processName == "web-1"
+
+
 @pytest.mark.parametrize("switch", ["logThreads", "logProcesses", "logMultiprocessing"])
 def test_logging_told_not_to_look(switch, monkeypatch):
     monkeypatch.setattr(logging, switch, False)

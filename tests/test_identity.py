@@ -2,8 +2,10 @@
 
 import _thread
 import asyncio
+import contextvars
 import ctypes
 import os
+import pickle
 import sys
 import threading
 
@@ -247,8 +249,6 @@ class TestContext:
     def test_is_a_threads_own(self):
         with logging_context(request="abc"):
             # a free-threaded or later Python may let threads inherit: ask for an empty context
-            import contextvars
-
             context = contextvars.Context()
             assert in_thread(lambda: context.run(identity.current)).log_context == {}
 
@@ -283,8 +283,32 @@ class TestContext:
         broken = Broken()
         with logging_context(field=broken):
             who = identity.current()
-        assert who.thread_info.endswith(" field=<unprintable Broken>")
-        assert who.log_context["field"] is broken
+        assert who.thread_info.endswith(" field='<unprintable Broken>'")
+        assert who.log_context == {"field": "<unprintable Broken>"}
+
+    def test_what_an_object_does_later_changes_nothing(self):
+        rows = [1]
+        with logging_context(rows=rows, lock=threading.Lock(), number=1.5):
+            rows.append(2)
+            who = identity.current()
+        assert (who.log_context["rows"], who.log_context["number"]) == ("[1]", 1.5)
+        assert pickle.loads(pickle.dumps(who.log_context)) == who.log_context
+
+    def test_a_generator_closed_in_another_context(self):
+        def bound():
+            with logging_context(a=1):
+                yield
+
+        generator = bound()
+        contextvars.copy_context().run(next, generator)
+        generator.close()
+        assert identity.current().log_context == {}
+
+    def test_a_key_and_a_name_cannot_break_the_line(self):
+        with logging_context(**{"a\nb": 1}):
+            assert identity.current().thread_info.endswith(r" a\nb=1")
+        info = in_thread(identity.current, name="job\nERROR forged\u202e").thread_info
+        assert info.endswith(r" job\nERROR forged\u202e")
 
     def test_the_standing_order_of_the_parts(self):
         async def main():

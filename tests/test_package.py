@@ -14,16 +14,17 @@ SOURCE = pathlib.Path(threadlog.__file__).parent
 
 # A module may import modules of lower layers only. `__init__` is the façade above them.
 LAYERS = {
-    "identity": 0,
+    "escape": 0,
     "errors": 0,
     "progress": 0,
-    "filters": 1,
-    "formatters": 2,
-    "toggle": 3,
-    "workers": 4,
-    "__init__": 5,
-    "cli": 6,
-    "__main__": 7,
+    "identity": 1,
+    "filters": 2,
+    "formatters": 3,
+    "toggle": 4,
+    "workers": 5,
+    "__init__": 6,
+    "cli": 7,
+    "__main__": 8,
 }
 
 

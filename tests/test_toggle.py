@@ -554,7 +554,6 @@ def test_decorator_and_a_block_that_raises(lines):
         ("%(xyzzy)s ", ["xyzzy", "thread_info"]),
         ("%(thread_info)d ", ["thread_info"]),
         ("100%", ["100%"]),
-        (None, ["None"]),
     ],
 )
 def test_a_bad_prefix_is_refused_before_anything_changes(lines, prefix, words):
@@ -565,12 +564,46 @@ def test_a_bad_prefix_is_refused_before_anything_changes(lines, prefix, words):
 
     refused(lambda: start_logging_with_thread_info(prefix=prefix))
     assert_restored()
-    if prefix is not None:  # a block's own way to say: as it is shown already
-        refused(lambda: logging_with_thread_info(prefix=prefix).__enter__())
+    refused(lambda: logging_with_thread_info(prefix=prefix).__enter__())
     assert_restored()
     with logging_with_thread_info(prefix="good "):
         refused(lambda: start_logging_with_thread_info(prefix=prefix))
         assert shown(lines) == "good hello"
+
+
+@pytest.mark.parametrize("prefix", [None, b"x", 3])
+def test_a_prefix_that_is_no_text(prefix):
+    with pytest.raises(TypeError, match="prefix must be"):
+        start_logging_with_thread_info(prefix=prefix)
+
+
+@pytest.mark.parametrize("prefix", ["%(levelno)d ", "%(work_item)s ", "%(lineno)d ", "%(msecs)d "])
+def test_any_record_attribute_makes_a_prefix(lines, prefix):
+    with logging_with_thread_info(prefix=prefix):
+        assert shown(lines) != "hello"
+
+
+def test_with_the_users_own_escape_one_record_stays_one_line(lines):
+    lines.setFormatter(ThreadInfoFormatter("%(message)s", escape=True))
+    with logging_with_thread_info():
+        writer = threading.Thread(target=log.error, args=("m",), name="job\nERROR forged")
+        writer.start()
+        writer.join()
+    (line,) = lines.lines["m"]
+    assert "\n" not in line
+    assert infos(line) == 1
+
+
+def test_a_handler_that_calls_a_method_of_its_formatter_only(lines):
+    class Html(logging.Formatter):
+        def html(self, record):
+            return f"<b>{record.getMessage()}</b>"
+
+    lines.setFormatter(Html())
+    with logging_with_thread_info():
+        assert lines.formatter.html(logging.makeLogRecord({"msg": "hello"})) == "<b>hello</b>"
+        with pytest.raises(AttributeError):
+            lines.formatter.latex  # noqa: B018
 
 
 def test_a_block_without_a_prefix_leaves_the_chosen_one(lines):

@@ -745,6 +745,23 @@ def test_the_window_is_filled_again_before_each_result() -> None:
     results.close()  # type: ignore[attr-defined]
 
 
+def test_an_exception_of_the_source_comes_after_what_was_drawn() -> None:
+    def source() -> Iterator[int]:
+        yield from range(3)
+        raise OSError("source")
+
+    results = iter_threaded_work(source(), str, 2)
+    assert [next(results), next(results), next(results)] == ["0", "1", "2"]
+    with pytest.raises(OSError, match="source"):
+        next(results)
+    with pytest.raises(WorkError, match="index 0"):
+        list(iter_threaded_work(source(), lambda item: 1 // item, 2))
+
+
+def test_a_source_whose_length_no_integer_holds() -> None:
+    assert next(iter_threaded_work(range(2**70), str, 2)) == "0"
+
+
 def test_the_message_names_ten_indexes_at_most() -> None:
     def work(item: int) -> None:
         barrier.wait(WAIT)

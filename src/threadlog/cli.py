@@ -15,7 +15,7 @@ import threading
 import time
 
 from threadlog import __version__, do_threaded_work
-from threadlog.formatters import escape_line
+from threadlog.escape import escape_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -44,7 +44,9 @@ def stamp(record: logging.LogRecord) -> None:
         and record.threadName in (who.threadName, None)
     ):
         fields["process"] = who.process
-        fields["processName"] = who.processName
+        name = record.processName
+        if name is None or f"{name}-fork-{who.process}" == who.processName:
+            fields["processName"] = who.processName
         fields["thread"] = who.thread
         fields["threadName"] = who.threadName
         if fields.get("taskName") is None:

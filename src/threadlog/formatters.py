@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-import re
 
+from threadlog.escape import escape_line
 from threadlog.filters import stamp
 
 TYPE_CHECKING = False
@@ -37,21 +37,6 @@ _STYLES = {
         "[${thread_info}] ",
     ),
 }
-
-# What can break a line or forge one: C0, DEL and C1 controls (U+0085 among them), the line and
-# paragraph separators, the bidirectional marks, embeddings, overrides and isolates (UAX #9),
-# and lone surrogates, which no encoding takes.
-_UNSAFE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-
-
-def escape_line(text: str) -> str:
-    r"""Return *text* with all that could break or forge a line written as `\n`, `\x1b`, `\u2028`.
-
-    A backslash stays as it is: Windows paths remain readable, the result is not reversible.
-    """
-    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 class ThreadInfoFormatter(logging.Formatter):
@@ -158,7 +143,7 @@ class ThreadInfoFormatter(logging.Formatter):
 
     def _with_prefix(self, record: logging.LogRecord, text: str) -> str:
         prefix = self._prefix_of(record)
-        info: str = record.thread_info  # type: ignore[attr-defined]
+        info = str(record.thread_info)  # type: ignore[attr-defined]
         if not prefix or info in text or text.startswith(prefix):
             return text
         if self.wrapped is not None and _is_json_object(self.wrapped, text):
@@ -169,16 +154,17 @@ class ThreadInfoFormatter(logging.Formatter):
 def _is_json_object(formatter: logging.Formatter, text: str) -> bool:
     # A plain Formatter's message may look like one; another formatter's line hardly by chance.
     return (
-        text.startswith(('{"', "{}"))
-        and text.endswith("}")
+        text[:1] == "{"
+        and text[1:].lstrip()[:1] in ('"', "}")
+        and text[-1:] == "}"
         and getattr(type(formatter), "format", None) is not logging.Formatter.format
     )
 
 
 def _with_member(text: str, info: str) -> str:
-    if '"thread_info"' in text:
+    if '"thread_info":' in text:  # within a string of JSON the quote would be escaped
         return text
     import json  # costs as much as all of threadlog, and few need it
 
-    rest = text[1:] if text == "{}" else f", {text[1:]}"
+    rest = "}" if text[1:].lstrip() == "}" else f", {text[1:]}"
     return f'{{"thread_info": {json.dumps(info)}{rest}'

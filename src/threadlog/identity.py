@@ -12,6 +12,8 @@ import os
 import sys
 import threading
 
+from threadlog.escape import escape_line
+
 TYPE_CHECKING = False  # typing costs as much to import as half of logging
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -82,16 +84,23 @@ class _Bound:
     __slots__ = ("fields", "text")
 
     def __init__(self, fields: dict[str, Any]) -> None:
-        self.fields = fields
-        # Rendered once, here: a log call cannot fail on a field, nor pay for it.
-        self.text = " ".join(f"{key}={_shown(value)}" for key, value in fields.items())
+        # Rendered once, here: what a field's object does later neither changes a record, nor
+        # fails a log call, nor keeps a record from being pickled.
+        self.fields = {key: _plain(value) for key, value in fields.items()}
+        self.text = " ".join(f"{key}={_shown(value)}" for key, value in self.fields.items())
+
+
+def _plain(value: object) -> object:
+    if value is None or type(value) in (str, int, float, bool):
+        return value
+    try:
+        return str(value)
+    except Exception:
+        return f"<unprintable {type(value).__name__}>"
 
 
 def _shown(value: object) -> str:
-    try:
-        text = str(value)
-    except Exception:
-        return f"<unprintable {type(value).__name__}>"
+    text = str(value)
     return text if text.isprintable() and text and " " not in text else repr(text)
 
 
@@ -125,9 +134,9 @@ def logging_context(**fields: Any) -> Iterator[None]:
 
     Nested contexts add up; an inner field hides an outer one of the same name. The fields are
     kept in a `contextvars.ContextVar`: tasks and work items started in the block inherit them,
-    other threads do not. Each value is rendered once, on entry; a value that cannot be
-    rendered is shown as such and raises nothing. Works as a decorator of functions, too
-    (`contextlib.contextmanager`).
+    other threads do not. Numbers, strings, booleans and None stay as they are, anything else is
+    rendered by `str`, once, on entry; what cannot be rendered is shown as such. Works as a
+    decorator of functions, too (`contextlib.contextmanager`).
 
     >>> with logging_context(request="abc"):
     ...     log.info("hello")          # ... pid 4242 tid 4250 MainThread request=abc
@@ -136,7 +145,8 @@ def logging_context(**fields: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        _bound.reset(token)
+        with contextlib.suppress(ValueError):  # a generator that is closed in another context
+            _bound.reset(token)
 
 
 def current() -> Identity:
@@ -211,7 +221,7 @@ def describe(
         text += f" item {item}"
     if context:
         text += f" {context}"
-    return text
+    return escape_line(text)
 
 
 def _process_name(pid: int) -> str:

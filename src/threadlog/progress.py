@@ -35,7 +35,7 @@ def bar(total: int | None, description: str | None) -> Iterator[Callable[[int], 
     """
     # A run inside another one finds its stream in place: the bar goes to the terminal itself.
     terminal = sys.stderr._stream if isinstance(sys.stderr, _Above) else sys.stderr
-    if terminal is None or not terminal.isatty():
+    if not _is_terminal(terminal):
         yield lambda _: None
         return
     from tqdm import tqdm
@@ -46,6 +46,13 @@ def bar(total: int | None, description: str | None) -> Iterator[Callable[[int], 
         tqdm(total=total, desc=description, file=terminal, dynamic_ncols=True) as shown,
     ):
         yield lambda done: _set(shown, done)
+
+
+def _is_terminal(stream: Any) -> bool:
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError):  # None, a program's own stream, a closed one
+        return False
 
 
 def _set(shown: Any, done: int) -> None:
@@ -92,9 +99,7 @@ def _writing_above(terminal: Any) -> Iterator[None]:
     above = {
         name: _Above(stream, terminal)
         for name in ("stdout", "stderr")
-        if (stream := getattr(sys, name)) is not None
-        and not isinstance(stream, _Above)
-        and stream.isatty()
+        if not isinstance(stream := getattr(sys, name), _Above) and _is_terminal(stream)
     }
     _exchange({id(stream._stream): stream for stream in above.values()})
     for name, stream in above.items():

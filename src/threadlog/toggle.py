@@ -22,6 +22,7 @@ from threadlog.formatters import DEFAULT_PREFIX, ThreadInfoFormatter
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 _PLAIN = logging.Formatter()  # what logging renders with when a handler has no formatter
 
@@ -38,6 +39,12 @@ class _Worn(ThreadInfoFormatter):
         # takes, and it is read at each record. At worst a stranger of the same id goes undressed.
         self.owner = id(handler)
         self.original = original
+
+    def __getattr__(self, name: str) -> Any:
+        # Some handlers call more of their formatter than logging does.
+        if name == "wrapped" or name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.wrapped, name)
 
     def _prefix_of(self, record: logging.LogRecord) -> str:
         claims = _claims  # read once: it may be replaced meanwhile
@@ -228,9 +235,13 @@ def _settle(alive: list[logging.Handler]) -> None:
 
 
 def _check(prefix: str) -> None:
-    record = logging.makeLogRecord({})
+    if not isinstance(prefix, str):
+        raise TypeError(
+            f"prefix must be a %-style format such as {DEFAULT_PREFIX!r}, not {prefix!r}"
+        )
+    record = logging.LogRecord("root", logging.INFO, __file__, 1, "", (), None)
     stamp(record)
-    fields = record.__dict__
+    fields = record.__dict__ | {"work_item": 0}
     try:
         prefix % fields
     except KeyError as missing:

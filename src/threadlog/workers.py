@@ -117,8 +117,11 @@ def iter_threaded_work(
 
     At most *window* items (default: four for each thread) are drawn from *work_items* and not yet
     yielded, so that *work_items* may be endless, and a slow consumer holds the work up. Items are
-    drawn in the thread that iterates. The threads start with the first `next()`; when the
-    generator ends, fails or is closed, the items under way are finished and the threads joined.
+    drawn in the thread that iterates, up to the whole window before a result is yielded: for a
+    source that waits for its own results take `window=1`. An exception from *work_items* is raised
+    when what had been drawn before it has been yielded. The threads start with the first `next()`;
+    when the generator ends, fails or is closed, the items under way are finished and the threads
+    joined.
     *num_threads*: None means `min(32, cpu_count + 4)`. *thread_info* holds from the first `next()`
     to the end. `WorkError` is raised in the failed item's place; what had been finished beyond it
     is in its `results`. Everything else is as there.
@@ -128,7 +131,10 @@ def iter_threaded_work(
         window = 4 * threads
     window = _count("window", window)
     numbered = enumerate(work_items)
-    total = operator.length_hint(work_items) or None
+    total = None
+    if progress:
+        with contextlib.suppress(TypeError, OverflowError):
+            total = len(work_items)  # type: ignore[arg-type]
     done: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
     run = _Run(work_func, threads, name, done.put, on_error)
 
@@ -136,12 +142,16 @@ def iter_threaded_work(
         under_way = 0
         place = 0  # of the next result
         held: dict[int, Outcome] = {}  # completed, and not yet yielded
+        source_error: Exception | None = None
         with contextlib.ExitStack() as stack:
             show = _enter(stack, thread_info, progress, total, name)
             stack.enter_context(run)
             while True:
-                while under_way + len(held) < window and not run.stopped:
-                    pair = next(numbered, None)
+                while under_way + len(held) < window and not run.stopped and not source_error:
+                    try:
+                        pair = next(numbered, None)
+                    except Exception as failure:  # what is under way comes first
+                        source_error, pair = failure, None
                     if pair is None:
                         break
                     run.todo.put(pair)
@@ -149,7 +159,7 @@ def iter_threaded_work(
                 index = place if preserve_result_ordering else next(iter(held), -1)
                 if index not in held:
                     if not under_way:
-                        return
+                        break
                     outcome = run.wait(done, per_sync_timeout)
                     under_way -= 1
                     held[outcome[0]] = outcome
@@ -167,6 +177,8 @@ def iter_threaded_work(
                     yield result
                 elif on_error == "return":
                     yield error  # type: ignore[misc]
+            if source_error is not None:
+                raise source_error
 
     return results()
 
