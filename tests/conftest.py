@@ -3,8 +3,13 @@
 import logging
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import threadlog
+
+# How long an example takes is the machine's affair: pytest-timeout ends what hangs.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 METHODS = ("handle", "format", "setFormatter")
 
