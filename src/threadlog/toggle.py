@@ -50,9 +50,9 @@ class _Worn(ThreadInfoFormatter):
         claims = _claims  # read once: it may be replaced meanwhile
         if not claims:
             return ""  # a copy that outlived the toggle in another's hands shows nothing
-        chosen = [prefix for prefix in claims.values() if prefix is not None]
+        own = (prefix for prefix in reversed(claims.values()) if prefix is not None)
         try:
-            return (chosen[-1] if chosen else DEFAULT_PREFIX) % record.__dict__
+            return next(own, DEFAULT_PREFIX) % record.__dict__
         except Exception:  # "%(native_id)d" of a record from elsewhere, which has none
             return DEFAULT_PREFIX % record.__dict__
 
