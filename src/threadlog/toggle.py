@@ -68,11 +68,7 @@ class _Patch:
         set_formatter = logging.Handler.setFormatter
 
         def stamping_handle(self: logging.Handler, record: logging.LogRecord) -> bool:
-            if _claims:
-                worn = self.formatter
-                if type(worn) is not _Worn or worn.owner != id(self):
-                    _dress(self)
-                stamp(record)
+            prepare(self, record)
             return handle(self, record)
 
         def dressing_set_formatter(self: logging.Handler, fmt: logging.Formatter | None) -> None:
@@ -184,6 +180,15 @@ def logging_with_thread_info(*, prefix: str | None = None) -> Iterator[None]:
 def is_logging_with_thread_info() -> bool:
     """Return whether any claim is held."""
     return bool(_claims)
+
+
+def prepare(handler: logging.Handler, record: logging.LogRecord) -> None:
+    """Dress *handler* and stamp *record* if any claim is held: for a `handle` of one's own."""
+    if _claims:
+        worn = handler.formatter
+        if type(worn) is not _Worn or worn.owner != id(handler):
+            _dress(handler)
+        stamp(record)
 
 
 def _claim(claim: object, prefix: str | None) -> None:

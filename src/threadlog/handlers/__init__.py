@@ -1,0 +1,10 @@
+"""Handlers that any number of threads and processes may share.
+
+They are the standard library's by name, arguments, attributes and `isinstance`: to move to them,
+write `threadlog.handlers` in the place of `logging` or `logging.handlers`.
+"""
+
+from threadlog.handlers.file import FileHandler
+from threadlog.handlers.rotation import RotatingFileHandler, TimedRotatingFileHandler
+
+__all__ = ["FileHandler", "RotatingFileHandler", "TimedRotatingFileHandler"]

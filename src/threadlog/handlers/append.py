@@ -1,0 +1,295 @@
+"""AppendFile: a log file that whole records are appended to, by any number of writers at once."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+
+from threadlog.handlers import capabilities
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+# Windows has none of some of these, and needs none: there descriptors are not inherited.
+_COMMON = os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_NEWLINE = b"\n"
+
+
+class AppendFile:
+    """One opening of a log file. It stands where `logging` has a text stream.
+
+    When `append` has returned, the record is in the kernel, in one piece: one `os.write` to an
+    `O_APPEND` descriptor that no other process shares, not even a forked child (`after_fork`).
+    There is no buffer and no lock. Threads must take turns (the handler's lock); a signal handler
+    or a finalizer may append in the middle of another append of its own thread.
+
+    A writer that was killed in the middle of a write leaves a fragment without a newline. Whoever
+    appends next to it puts the newline in the place of its last byte. To see a fragment one looks
+    after one's own write: the kernel orders appends, so that what stands before one's own record
+    is final by then, while before the write it may be another's record in the making.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        mode: str = "a",
+        *,
+        encoding: str = "utf-8",
+        errors: str = "backslashreplace",
+        permissions: int | None = None,
+        follow_symlinks: bool = True,
+    ) -> None:
+        """Open *path*: "a" appends, "w" empties it first, "x" refuses one that exists.
+
+        *permissions* is the exact mode of a file that this creates, default 0o666 less the umask.
+        Raises OSError, with `ELOOP` for a symbolic link if not *follow_symlinks*.
+        """
+        self.name = path
+        self.mode = mode
+        self.encoding = encoding
+        self.errors = errors
+        self._descriptor = -1  # until it is open, there is nothing to close
+        self._locked = False
+        self._descriptor = _open(path, mode, permissions, follow_symlinks)
+        status = os.fstat(self._descriptor)
+        self.inode = (status.st_dev, status.st_ino)
+        self.is_regular = stat.S_ISREG(status.st_mode)
+        self._can_look = self.is_regular and _is_readable(self._descriptor)
+        self._write_byte_order_mark()
+        self._end = 0  # where our last record ended: what stands before it needs no look
+        self._appending = False
+        self._outer_end: int | None = None  # where the record that was interrupted has ended
+
+    def _write_byte_order_mark(self) -> None:
+        mark = "".encode(self.encoding)
+        if mark and self.is_regular and self.try_lock():  # else another opening writes it
+            try:
+                if self.size() == 0:
+                    os.write(self._descriptor, mark)
+            finally:
+                self.unlock()
+
+    def append(self, record: bytes, start: int | None = None) -> None:
+        """Write *record* whole. Raises OSError if that cannot be done.
+
+        *start* is where the file ends, if the caller knows because it has the lock.
+        """
+        if self._appending or not self._can_look:
+            self._append_otherwise(record)
+            return
+        descriptor = self._descriptor
+        self._appending = True
+        try:
+            written = os.write(descriptor, record)
+            if written != len(record):
+                written = self._complete(record, written)
+            end = os.lseek(descriptor, 0, os.SEEK_CUR) if start is None else start + written
+            if self._outer_end is None or start is not None:
+                before, self._end = self._end, end
+            else:  # we were interrupted after the write
+                before, end = -1, self._outer_end
+            self._outer_end = None
+            if end - written != before:
+                self._look_before(end - written, record)
+        finally:
+            self._appending = False
+
+    def _append_otherwise(self, record: bytes) -> None:
+        """Append to what has no offset, or in the middle of another append of this thread."""
+        descriptor = self._descriptor
+        if self._can_look and self._outer_end is None:
+            here = os.lseek(descriptor, 0, os.SEEK_CUR)
+            if here != self._end:  # the one that is interrupted has written, up to here
+                self._outer_end = here
+        written = os.write(descriptor, record)
+        if written != len(record):
+            self._complete(record, written)
+        if self._can_look:
+            self._end = os.lseek(descriptor, 0, os.SEEK_CUR)
+            self._look_before(self._end - len(record), record)
+
+    def _complete(self, record: bytes, written: int) -> int:
+        """Write what is missing. Return the length of *record*, which then stands in one piece."""
+        end = os.lseek(self._descriptor, 0, os.SEEK_CUR) if self._can_look else 0
+        while written < len(record):
+            count = os.write(self._descriptor, record[written:])
+            written += count
+            end += count
+            if self._can_look and os.lseek(self._descriptor, 0, os.SEEK_CUR) != end:
+                # Another's record came in between: to whoever looks, ours is a fragment.
+                if os.write(self._descriptor, record) != len(record):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.name)
+                break
+        return len(record)
+
+    def _look_before(self, start: int, record: bytes) -> None:
+        """Give the fragment before *record*, which begins at *start*, a line of its own."""
+        if start <= 0 or record[-1:] != _NEWLINE:
+            return
+        if os.pread(self._descriptor, 1, start - 1) == _NEWLINE:
+            return
+        if os.pread(self._descriptor, len(record), start) != record:
+            return  # not where we believe, so that we would damage another's record
+        # On Linux pwrite to an O_APPEND descriptor appends, wherever one wants to write.
+        with contextlib.suppress(OSError):  # the record is written: nothing to report
+            descriptor = capabilities.another_opening(self._descriptor, self.name, os.O_WRONLY)
+            try:
+                os.pwrite(descriptor, _NEWLINE, start - 1)
+            finally:
+                os.close(descriptor)
+
+    def after_fork(self) -> None:
+        """In the child: leave the opening that is the parent's, with its offset and its lock."""
+        self._appending = self._locked = False
+        self._outer_end = None
+        if not self.is_regular or self.closed:
+            return
+        flags = _COMMON | (os.O_RDWR if self._can_look else os.O_WRONLY)
+        try:
+            own = capabilities.another_opening(self._descriptor, self.name, flags)
+        except OSError:
+            self._can_look = False  # records arrive whole still; the offset is the parent's
+            return
+        self._end = 0
+        self._descriptor, inherited = own, self._descriptor
+        os.close(inherited)
+
+    # The file, and its lock between processes.
+
+    def is_at(self, path: str) -> bool:
+        """Return whether *path* leads to this file."""
+        try:
+            status = os.stat(path)
+        except OSError:  # none there, or in a directory that may not be searched any more
+            return False
+        return (status.st_dev, status.st_ino) == self.inode
+
+    def is_linked(self) -> bool:
+        """Return whether any path still leads to this file."""
+        return os.fstat(self._descriptor).st_nlink > 0
+
+    def abandon(self) -> None:
+        """In a forked child: close without unlocking, for the lock is the parent's."""
+        self._locked = False
+        self.close()
+
+    def size(self) -> int:
+        return os.lseek(self._descriptor, 0, os.SEEK_END)
+
+    def permissions(self) -> int:
+        return os.fstat(self._descriptor).st_mode & 0o7777
+
+    def modified(self) -> float:
+        return os.fstat(self._descriptor).st_mtime
+
+    def try_lock(self) -> bool:
+        """Take the file's lock; return False at once if another opening of it has it."""
+        self._locked = capabilities.try_lock(self._descriptor)
+        return self._locked
+
+    def unlock(self) -> None:
+        """Release the lock if we have it, for all that have inherited the descriptor, too."""
+        if self._locked:
+            self._locked = False
+            capabilities.unlock(self._descriptor)
+
+    # What programs call on a handler's stream.
+
+    def fileno(self) -> int:
+        if self.closed:
+            self._refuse()
+        return self._descriptor
+
+    @property
+    def closed(self) -> bool:
+        return self._descriptor < 0
+
+    def close(self) -> None:
+        self.unlock()
+        self._descriptor, descriptor = -1, self._descriptor
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    __del__ = close
+
+    def write(self, text: str) -> int:
+        """Append *text*, encoded. Not for several threads at once: log, or hold `handler.lock`."""
+        if self.closed:
+            self._refuse()
+        self.append(text.encode(self.encoding, self.errors))
+        return len(text)
+
+    def flush(self) -> None:
+        """Do nothing: nothing is kept back."""
+
+    def isatty(self) -> bool:
+        return not self.closed and os.isatty(self._descriptor)
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        """Return the size of the file, where the next record goes."""
+        return os.fstat(self.fileno()).st_size
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}{' closed' if self.closed else ''}>"
+
+    def _refuse(self) -> NoReturn:
+        raise ValueError(f"{self.name} is closed")
+
+
+def _open(path: str, mode: str, permissions: int | None, follow_symlinks: bool) -> int:
+    flags = _COMMON | (os.O_TRUNC if mode == "w" else 0)
+    if not follow_symlinks:
+        flags |= _NO_FOLLOW
+        if os.path.islink(path):
+            raise OSError(errno.ELOOP, "is a symbolic link, see follow_symlinks", path)
+    flags |= os.O_RDWR if _is_regular_or_missing(path) else os.O_WRONLY
+    if mode == "x":
+        return _create(path, flags, permissions)
+    for _ in range(3):  # it may come and go meanwhile
+        with contextlib.suppress(FileNotFoundError):
+            return _open_existing(path, flags)
+        with contextlib.suppress(FileExistsError):
+            return _create(path, flags, permissions)
+    return os.open(path, flags | os.O_CREAT, 0o666)  # a link whose target is missing
+
+
+def _open_existing(path: str, flags: int) -> int:
+    try:
+        return os.open(path, flags)
+    except PermissionError:  # may be written but not read: then no fragment is looked for
+        return os.open(path, flags & ~os.O_RDWR | os.O_WRONLY)
+
+
+def _create(path: str, flags: int, permissions: int | None) -> int:
+    # Narrow first, then exact: nobody can open it in between.
+    narrow = 0o666 if permissions is None else permissions & 0o600
+    descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, narrow)
+    if permissions is not None and hasattr(os, "fchmod"):
+        try:
+            os.fchmod(descriptor, permissions)
+        except OSError:
+            os.close(descriptor)
+            raise
+    return descriptor
+
+
+def _is_regular_or_missing(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return True
+
+
+def _is_readable(descriptor: int) -> bool:
+    try:
+        os.pread(descriptor, 1, 0)
+    except (OSError, AttributeError):  # Windows has no pread
+        return False
+    return True

@@ -1,0 +1,332 @@
+"""FileHandler: the standard one by its arguments, whole and kept by its promises."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import weakref
+
+from threadlog.filters import stamp
+from threadlog.handlers.append import AppendFile
+from threadlog.rendering import render
+from threadlog.toggle import prepare
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_PLAIN = logging.Formatter()  # what logging renders with when a handler has no formatter
+_MODES = ("a", "w", "x")  # as for open()
+
+
+class _Lost:
+    """Records that could not be written: how many, from when to when, and why."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.since = time.time()
+        self.until = self.since
+        self.reason = ""
+
+    def add(self, reason: str) -> None:
+        self.count += 1
+        self.until = time.time()
+        self.reason = reason
+
+
+class FileHandler(logging.FileHandler):
+    """Appends records to a file that any number of threads and processes may share.
+
+    It takes the arguments of `logging.FileHandler`. When a call returns, its record is in the
+    kernel, whole: what kills the process then does not lose it (a power failure may). Processes
+    may inherit the handler by fork or open the same path each for itself.
+
+    *encoding* is utf-8 and *errors* "backslashreplace" by default: no text can fail to be written.
+    *permissions* is the exact mode of a file that it creates (0o640, or "0640" where a config has
+    no octal numbers), by default 0o666 less the umask; one that is there already keeps its own.
+    With *follow_symlinks* false a symbolic link at the path is refused: OSError with `ELOOP`.
+
+    A file that is moved, deleted or truncated by others is followed: a new one at the path is used
+    one second later at most. When writing fails (disk full, quota, EIO) the first record's error
+    goes to `handleError`, the others are counted, and one record in the log says how many were
+    lost as soon as writing works again.
+
+    A record that its formatter cannot render is reported by `handleError` too, and is written all
+    the same, as far as it can be shown. `emit` formats outside of the handler's lock, so that a
+    `__repr__` may log or configure logging; subclasses with an `emit` of their own are called
+    under the lock, as in `logging`. Thread-safe and fork-safe.
+    """
+
+    if TYPE_CHECKING:  # wider or narrower than what logging says of them
+        stream: Any
+        lock: Any
+        encoding: str
+        errors: str
+        _closed: bool
+
+    _follow_after = 1.0  # seconds: as long a file that was moved or deleted may go unnoticed
+    _formats_unlocked = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._formats_unlocked = cls.emit is FileHandler.emit
+
+    def __init__(
+        self,
+        filename: str | os.PathLike[str],
+        mode: str = "a",
+        encoding: str | None = None,
+        delay: bool = False,
+        errors: str | None = None,
+        *,
+        permissions: int | str | None = None,
+        follow_symlinks: bool = True,
+    ) -> None:
+        self._configure(mode, permissions, follow_symlinks)
+        logging.FileHandler.__init__(
+            self, filename, mode, encoding or "utf-8", True, errors or "backslashreplace"
+        )
+        self._begin(delay)
+
+    def _configure(self, mode: str, permissions: int | str | None, follow_symlinks: bool) -> None:
+        if not isinstance(mode, str) or mode[:1] not in _MODES or set(mode[1:]) - set("bt+"):
+            raise ValueError(f"mode must be 'a', 'w' or 'x', not {mode!r}")
+        self.permissions = _permissions(permissions)
+        self.follow_symlinks = follow_symlinks
+        self._kept_permissions: int | None = None  # of the file that was here before
+        self._opened_once = False
+        self._followed = 0.0  # when the path was last looked at
+        self._lost: _Lost | None = None
+        self._unfinished = False  # there is something to do once the lock is released
+
+    def _begin(self, delay: bool) -> None:
+        self.delay = delay
+        self._mark = "".encode(self.encoding)
+        _handlers.add(self)
+        if not delay:
+            self.stream = self._open()
+
+    # The way of a record: handle, emit, format, _append.
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Filter and emit *record*, under the lock only where a subclass emits in its own way."""
+        if not self._formats_unlocked:
+            return super().handle(record)
+        prepare(self, record)
+        passed = self.filter(record)
+        if passed is not True and isinstance(passed, logging.LogRecord):  # 3.12+
+            record = passed
+        if passed:
+            self.emit(record)
+        return passed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write *record*. No error reaches the caller: see `handleError`."""
+        try:
+            text = self.format(record)
+        except Exception:
+            self.handleError(record)
+            text = self._substitute(record)
+        if self._lost is not None:
+            self._report_lost()
+        try:
+            data = self._encode(text)
+            with self.lock:
+                self._append(record, data)
+        except OSError as error:
+            if self._count_lost(error):
+                self.handleError(record)
+        except Exception:
+            self.handleError(record)
+        if self._unfinished:
+            self._finish(record)
+
+    def _finish(self, record: logging.LogRecord) -> None:  # noqa: ARG002  a subclass reports by it
+        """Do what must wait until the lock is released."""
+        self._unfinished = False
+
+    def format(self, record: logging.LogRecord) -> str:
+        # The formatter is read once: the toggle may change it meanwhile.
+        return render(self.formatter or _PLAIN, record)
+
+    def _encode(self, text: str) -> bytes:
+        data = (text + self.terminator).encode(self.encoding, self.errors)
+        # A byte order mark stands where the file begins, and nowhere else.
+        return data.removeprefix(self._mark) if self._mark else data
+
+    def _append(self, record: logging.LogRecord, data: bytes) -> None:  # noqa: ARG002
+        """Append *data*, which is *record* as text, under the lock."""
+        stream = self.stream
+        if stream is None or time.monotonic() - self._followed >= self._follow_after:
+            stream = self._current_stream()
+        if type(stream) is AppendFile:
+            stream.append(data)
+        elif stream is not None:  # set by the program, or opened by an _open of its own
+            stream.write(data.decode(self.encoding, "replace"))
+            stream.flush()
+
+    def _current_stream(self) -> Any:
+        """Return the stream to write to, opened if need be. None after close, with mode "w"."""
+        if self.stream is not None:
+            self._follow()
+        elif self.mode != "w" or not self._closed:  # as in logging
+            self.stream = self._open()
+        return self.stream
+
+    # The file.
+
+    def _open(self) -> Any:
+        """Return the file at `baseFilename`, opened. Only the first time may it be emptied."""
+        self._followed = time.monotonic()
+        stream = AppendFile(
+            self.baseFilename,
+            "a" if self._opened_once else self.mode[0],
+            encoding=self.encoding,
+            errors=self.errors,
+            permissions=self.permissions or self._kept_permissions,
+            follow_symlinks=self.follow_symlinks,
+        )
+        self._opened_once = True
+        return stream
+
+    def _follow(self) -> None:
+        """Open the file at the path if it is another one than ours."""
+        self._followed = time.monotonic()
+        stream = self.stream
+        if (
+            type(stream) is AppendFile
+            and not stream.is_at(self.baseFilename)
+            and self._open_in_place_of(stream)
+        ):
+            stream.close()
+
+    def _open_in_place_of(self, stream: AppendFile) -> bool:
+        """Open the path. Return False if that fails and *stream* can do, because it has a name."""
+        self._kept_permissions = stream.permissions()
+        try:
+            self.stream = self._open()
+        except OSError:
+            if stream.is_linked():
+                return False
+            raise
+        return True
+
+    def flush(self) -> None:
+        """Do nothing, for nothing is kept back; a stream that the program has set is flushed."""
+        if not isinstance(self.stream, AppendFile):
+            super().flush()
+
+    def close(self) -> None:
+        """Close the file. A later record opens it again, except with mode "w"."""
+        if self._lost is not None:
+            self._report_lost(last=True)
+        with self.lock:
+            stream, self.stream = self.stream, None
+            if stream is not None:
+                stream.close()
+        # Not under the lock: this takes logging's own, which dictConfig holds and waits for ours.
+        logging.Handler.close(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: have an opening of one's own, and none of the parent's losses."""
+        self._lost = None
+        if isinstance(self.stream, AppendFile):
+            self.stream.after_fork()
+
+    # What could not be written.
+
+    def _count_lost(self, error: OSError) -> bool:
+        """Count one record, and return whether it is the first."""
+        with self.lock:
+            first = self._lost is None
+            self._lost = self._lost or _Lost()
+            self._lost.add(str(error))
+            return first
+
+    def _report_lost(self, *, last: bool = False) -> None:
+        with self.lock:
+            lost, self._lost = self._lost, None
+        if lost is None:  # another thread reports them
+            return
+        record = logging.LogRecord(
+            "threadlog.handlers",
+            logging.WARNING,
+            __file__,
+            0,
+            "%d records lost from %s to %s: %s",
+            (lost.count, _time_of_day(lost.since), _time_of_day(lost.until), lost.reason),
+            None,
+        )
+        try:
+            stamp(record)
+            self.filter(record)  # for the fields that a filter supplies
+            text = self.format(record)
+        except Exception:
+            text = self._substitute(record)
+        try:
+            data = self._encode(text)
+            with self.lock:
+                self._append(record, data)
+        except OSError:
+            if not last:
+                with self.lock:
+                    lost.count += self._lost.count if self._lost else 0
+                    self._lost = lost
+            elif logging.raiseExceptions and sys.stderr:
+                sys.stderr.write(f"{self.baseFilename}: {record.getMessage()}\n")
+
+    def _substitute(self, record: logging.LogRecord) -> str:
+        """Return what can be shown of a record that cannot be formatted."""
+        error = sys.exc_info()[1]
+        shown = f"{_repr(record.msg)} {_repr(record.args)} (not formatted: {_repr(error)})"
+        fields = {**record.__dict__, "msg": shown, "args": None}
+        for bare in ({}, {"exc_info": None, "exc_text": None, "stack_info": None}):
+            try:
+                return self.format(logging.makeLogRecord(fields | bare))
+            except Exception:
+                continue
+        return f"{record.levelname} {record.name}: {shown}"
+
+
+def _time_of_day(seconds: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(seconds))
+
+
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+
+
+def _permissions(given: int | str | None) -> int | None:
+    if given is None:
+        return None
+    try:
+        mode = int(given, 8) if isinstance(given, str) else given
+        if isinstance(mode, int) and not isinstance(mode, bool) and mode & ~0o7777 == 0:
+            if mode & 0o200:
+                return mode
+            hint = "its owner could not write"
+        else:
+            hint = "no mode of a file"
+    except ValueError:
+        hint = "no octal number"
+    raise ValueError(
+        f"permissions={given!r} is {hint}; write 0o640, or '0640' where there is no octal"
+    )
+
+
+# Those whose file a forked child must open again.
+_handlers: weakref.WeakSet[FileHandler] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for handler in list(_handlers):
+        handler.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,501 @@
+"""RotatingFileHandler and TimedRotatingFileHandler, for any number of processes at once.
+
+Whoever appends holds the inter-process lock of the file that the path names: the lock is taken on
+the file that is open, and the path is looked at after. So nobody appends to a file that has been
+renamed, and only one renames. There is no other state than the directory itself: whoever writes
+after one that was killed in the middle of a rollover finds the file still due, and goes on.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import datetime
+import errno
+import itertools
+import logging.handlers
+import math
+import os
+import re
+import stat
+import time
+
+from threadlog.handlers import capabilities
+from threadlog.handlers.append import AppendFile
+from threadlog.handlers.compress import GZIPPED, compress_backups
+from threadlog.handlers.file import FileHandler
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_LOCK_WAIT = 1.0  # seconds: as long a stopped process that holds the lock stalls the others, once
+_RETRY_AFTER = 1.0  # seconds until a rollover that has failed is tried again
+_TICK = 0.05  # seconds: a file's time may be as much behind the clock
+
+
+class _RotatingHandler(FileHandler):
+    """What both have in common: when to look, whom to wait for, what to do when it fails."""
+
+    # A look at the path for each record would cost more than writing it. Whoever rolls over keeps
+    # the old file's lock for as long as others may append without a look: they cannot take it,
+    # and look. So nobody appends to a file that has been renamed.
+    _follow_after = 0.01  # seconds
+    _asks_subclass = False  # whether shouldRollover is a program's own
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._asks_subclass = cls.shouldRollover is not _RotatingHandler.shouldRollover
+
+    def _configure_rotation(self, maxBytes: int, backupCount: int, compress: str | None) -> None:
+        for name, number in (("maxBytes", maxBytes), ("backupCount", backupCount)):
+            if not isinstance(number, int) or number < 0:
+                raise ValueError(f"{name} must be a whole number, 0 or more, not {number!r}")
+        if compress not in (None, "gzip"):
+            raise ValueError(f"compress must be 'gzip' or None, not {compress!r}")
+        self.maxBytes = maxBytes
+        self.backupCount = backupCount
+        self.compress = compress
+        self._busy = False  # this thread is in the middle of an append or a rollover
+        self._rolling = False  # … of a rollover
+        self._stuck: AppendFile | None = None  # the one whose lock was waited for in vain
+        self._left: list[tuple[float, AppendFile]] = []  # rolled over when, and still locked
+        self._failed_at: float | None = None  # when a rollover failed, by the monotonic clock
+        self._failure: Exception | None = None  # what is still to be reported of it
+        self._has_rolled = False  # since the compressing thread was started
+        self._compressing = False
+
+    def after_fork(self) -> None:
+        super().after_fork()
+        self._busy = self._rolling = self._compressing = self._unfinished = False
+        self._stuck = self._failure = None
+        left, self._left = self._left, []
+        for _, stream in left:
+            stream.abandon()
+
+    def close(self) -> None:
+        super().close()
+        self._close_left(math.inf)
+
+    # The way of a record.
+
+    def _finish(self, record: logging.LogRecord) -> None:
+        super()._finish(record)
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            try:
+                raise failure
+            except Exception:
+                self.handleError(record)
+        self._start_compressing()
+
+    def _append(self, record: logging.LogRecord, data: bytes) -> None:
+        stream = self.stream
+        if stream is None:
+            stream = self._current_stream()
+        if not (type(stream) is AppendFile and stream.is_regular and self._rotates()):
+            super()._append(record, data)
+        elif self._busy:
+            # A signal handler or a finalizer logs in the middle of our own append or rollover.
+            stream.append(data)
+        else:
+            self._busy = True
+            try:
+                for turn in itertools.count():
+                    if self._append_locked(self.stream, record, data, turn):
+                        return
+            finally:
+                self._busy = False
+
+    def _append_locked(
+        self, stream: Any, record: logging.LogRecord, data: bytes, turn: int
+    ) -> bool:
+        """Append to *stream*. Return False if by now there is another to append to."""
+        locked = self._lock(stream)
+        try:
+            now = time.monotonic()
+            if not locked or now - self._followed >= self._follow_after:
+                self._follow()
+                if self.stream is not stream:
+                    return False
+            if self._left:
+                self._close_left(now)
+            size = stream.size()
+            if locked and self._is_due(size, record, len(data)) and (size or not turn):
+                self._try_rollover()
+                if self.stream is not stream:
+                    return False
+            stream.append(data, size if locked else None)
+            return locked or stream.is_linked()  # else rotated away meanwhile, and deleted
+        finally:
+            if self.stream is stream:
+                stream.unlock()
+
+    def _lock(self, stream: AppendFile) -> bool:
+        """Take the inter-process lock. False: its holder does not move, or the file was moved."""
+        if stream.try_lock():
+            self._stuck = None
+            return True
+        give_up, pause = time.monotonic() + _LOCK_WAIT, 0.0
+        while self._stuck is not stream and stream.is_at(self.baseFilename):
+            time.sleep(pause)
+            if stream.try_lock():
+                return True
+            pause = min(pause + 0.00002, 0.002)
+            if time.monotonic() > give_up:
+                self._stuck = stream
+        return False
+
+    def _exclusively(self, action: Callable[[], None]) -> None:
+        """Run *action* while nobody appends to the path's file, or renames it."""
+        with self.lock:
+            if self._busy:  # it is us who have the lock
+                action()
+                return
+            self._busy = True
+            try:
+                while not self._run_locked(self.stream or self._current_stream(), action):
+                    pass
+            finally:
+                self._busy = False
+
+    def _run_locked(self, stream: Any, action: Callable[[], None]) -> bool:
+        """Run *action* with the lock of *stream*. Return False if there is another by now."""
+        if not (type(stream) is AppendFile and stream.is_regular):
+            return True
+        locked = self._lock(stream)
+        try:
+            self._follow()
+            if self.stream is not stream:
+                return False
+            if not locked:
+                reason = "locked by a process that does not move"
+                raise OSError(errno.EAGAIN, reason, self.baseFilename)
+            action()
+            return True
+        finally:
+            if self.stream is stream:
+                stream.unlock()
+
+    # The rollover.
+
+    def _rotates(self) -> bool:
+        return self.backupCount > 0
+
+    def _is_due(self, size: int, record: logging.LogRecord, length: int) -> bool:
+        if self._failed_at is not None and time.monotonic() - self._failed_at < _RETRY_AFTER:
+            return False
+        if self._asks_subclass:
+            return bool(self.shouldRollover(record))
+        return self._should_roll(size, length)
+
+    def _should_roll(self, size: int, length: int) -> bool:
+        # An empty file is never rolled over, so that a record of any length has its place.
+        return 0 < self.maxBytes <= size + length and size > 0
+
+    def shouldRollover(self, record: logging.LogRecord) -> bool:
+        """Return whether *record* would go to a new file."""
+        status = _status(self.baseFilename)
+        if status is None or not stat.S_ISREG(status.st_mode):
+            return False
+        length = 0
+        if self.maxBytes > 0 and status.st_size > 0:
+            length = len(self._encode(self.format(record)))
+        return self._should_roll(status.st_size, length)
+
+    def doRollover(self) -> None:
+        """Roll over now, whether it is due or not; others that share the file follow.
+
+        Raises what renaming raises; the file at the path is then used as before.
+        """
+        if self._rotates() and (self.stream is not None or os.path.exists(self.baseFilename)):
+            self._exclusively(self._roll)
+            if not self._busy:
+                self._start_compressing()
+
+    def _try_rollover(self) -> None:
+        try:
+            self.doRollover()
+        except Exception as error:
+            if self._failed_at is None:  # told once, until it works again
+                self._failure, self._unfinished = error, True
+            self._failed_at = time.monotonic()
+        else:
+            self._failed_at = None
+
+    def _roll(self) -> None:
+        if self._rolling:  # a signal handler asks for what it has interrupted
+            return
+        self._rolling = True
+        try:
+            self._roll_once()
+        finally:
+            self._rolling = False
+        self._has_rolled = self._unfinished = True
+
+    def _roll_once(self) -> None:
+        old = self.stream
+        if not capabilities.RENAMES_OPEN_FILES:
+            old.close()
+            try:
+                self._rename_all()
+            finally:
+                self.stream = self._open()
+        else:
+            self._rename_all()
+            if not old.is_at(self.baseFilename):
+                if self._open_in_place_of(old):
+                    self._left.append((time.monotonic(), old))
+            elif old.size() > 0:  # a rotator may copy the file and empty it
+                raise FileExistsError(f"{self.baseFilename} is still there after rotate()")
+
+    def _close_left(self, now: float) -> None:
+        while self._left and now - self._left[0][0] >= self._follow_after:
+            self._left.pop(0)[1].close()
+
+    def _rename_all(self) -> None:
+        raise NotImplementedError
+
+    def _plain_backups(self) -> list[str]:
+        raise NotImplementedError
+
+    # Compression.
+
+    def _start_compressing(self) -> None:
+        has_rolled, self._has_rolled = self._has_rolled, False
+        if has_rolled and self.compress and not self._compressing:
+            self._compressing = True
+            try:
+                # Not threading.Thread: a signal handler may log in the middle of another's start.
+                _thread.start_new_thread(self._compress, ())
+            except RuntimeError:  # at shutdown: the next program's rollover sees to it
+                self._compressing = False
+
+    def _compress(self) -> None:
+        try:
+            compress_backups(self.baseFilename, self._plain_backups, self._exclusively)
+        except Exception:
+            text = "a backup was not compressed"
+            self.handleError(
+                logging.LogRecord(__name__, logging.ERROR, __file__, 0, text, None, None)
+            )
+        finally:
+            self._compressing = False
+
+
+class RotatingFileHandler(_RotatingHandler, logging.handlers.RotatingFileHandler):
+    """Rolls over by size: a file that any number of threads and processes may share and rotate.
+
+    It takes the arguments of `logging.handlers.RotatingFileHandler`, those of `FileHandler`, and
+    *compress*: "gzip" turns each backup into one with `.gz`, in a thread of its own and a few
+    seconds after the rollover. No file is larger than *maxBytes* bytes, but one that holds a
+    single larger record; *backupCount* older ones are kept. With either of them 0, nothing is
+    rolled over.
+
+    A rollover loses nothing and doubles nothing, also if a process is killed in the middle of it:
+    the next one to write completes it. If it fails, the error goes to `handleError` once, records
+    go on to the file as it is, and it is tried again a second later. A stopped process stalls the
+    others for one second at most, once; after that the size may be exceeded until it moves again.
+    All programs that share the file should use this handler, with the same arguments. *namer* and
+    *rotator* work as in `logging`; they are called while the file is locked, and must not log.
+    """
+
+    def __init__(
+        self,
+        filename: str | os.PathLike[str],
+        mode: str = "a",
+        maxBytes: int = 0,
+        backupCount: int = 0,
+        encoding: str | None = None,
+        delay: bool = False,
+        errors: str | None = None,
+        *,
+        permissions: int | str | None = None,
+        follow_symlinks: bool = True,
+        compress: str | None = None,
+    ) -> None:
+        self._configure(mode, permissions, follow_symlinks)
+        self._configure_rotation(maxBytes, backupCount, compress)
+        logging.handlers.RotatingFileHandler.__init__(
+            self,
+            filename,
+            mode,
+            maxBytes,
+            backupCount,
+            encoding or "utf-8",
+            True,
+            errors or "backslashreplace",
+        )
+        self._begin(delay)
+
+    def _backup(self, number: int) -> str:
+        return self.rotation_filename(f"{self.baseFilename}.{number}")
+
+    def _rename_all(self) -> None:
+        # The first number that is free ends the row that must move up. There is always one: by
+        # the last rollover, if it was killed on its way, or by leaving out the oldest file.
+        count = self.backupCount
+        free = next((n for n in range(1, count + 1) if _ending(self._backup(n)) is None), count)
+        oldest = self._backup(free)
+        if (ending := _ending(oldest)) is not None:
+            os.remove(oldest + ending)
+        for number in range(free - 1, 0, -1):
+            backup = self._backup(number)
+            ending = _ending(backup) or ""
+            os.rename(backup + ending, self._backup(number + 1) + ending)
+        self.rotate(self.baseFilename, self._backup(1))
+
+    def _plain_backups(self) -> list[str]:
+        paths = (self._backup(number) for number in range(1, self.backupCount + 1))
+        return [path for path in paths if os.path.lexists(path)]
+
+
+class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingFileHandler):
+    """Rolls over by time: a file that any number of threads and processes may share and rotate.
+
+    It takes the arguments of `logging.handlers.TimedRotatingFileHandler`, those of `FileHandler`,
+    *compress* as `RotatingFileHandler`, and *maxBytes*: with it the file is rolled over when it
+    would become larger, too, and then gets the period's name with a number, as the second file of
+    one period always does: `app.log.2026-11-23`, `app.log.2026-11-23.1`, and so on. No backup is
+    ever written over. *backupCount* counts files; 0 keeps all.
+
+    A period begins with the file: a new file's age is counted from its last record when it is
+    opened, and "midnight" and "W0" to "W6" are the clock's (with *atTime*; daylight saving is
+    regarded). So processes agree, whenever they were started. A clock that is set back or forth by
+    an hour causes one more rollover at most.
+
+    What `RotatingFileHandler` says of processes, failures, *namer* and *rotator* holds here.
+    """
+
+    def __init__(
+        self,
+        filename: str | os.PathLike[str],
+        when: str = "h",
+        interval: int = 1,
+        backupCount: int = 0,
+        encoding: str | None = None,
+        delay: bool = False,
+        utc: bool = False,
+        atTime: datetime.time | None = None,
+        errors: str | None = None,
+        *,
+        maxBytes: int = 0,
+        permissions: int | str | None = None,
+        follow_symlinks: bool = True,
+        compress: str | None = None,
+    ) -> None:
+        self._configure("a", permissions, follow_symlinks)
+        self._configure_rotation(maxBytes, backupCount, compress)
+        if not isinstance(interval, int) or interval < 1:
+            raise ValueError(f"interval must be a whole number, 1 or more, not {interval!r}")
+        logging.handlers.TimedRotatingFileHandler.__init__(
+            self,
+            filename,
+            when,
+            interval,
+            backupCount,
+            encoding or "utf-8",
+            True,
+            utc,
+            atTime,
+            errors or "backslashreplace",
+        )
+        # %Y-%m-%d as a pattern, and the number of one more file of the same period.
+        date = re.sub("%[mdHMS]", r"\\d{2}", self.suffix.replace("%Y", r"\d{4}"))
+        self._dated = re.compile(rf"(?<!\d)({date})(?:\.(\d+))?(?!\d)")
+        self._begin(delay)
+
+    def _open(self) -> Any:
+        stream = super()._open()
+        if isinstance(stream, AppendFile):
+            # Not before the moment of the rollover that has made the file: its time lags behind.
+            self.rolloverAt = self.computeRollover(int(stream.modified() + _TICK))
+        return stream
+
+    def computeRollover(self, currentTime: float) -> Any:
+        """Return when the period in which *currentTime* lies ends, in seconds since the epoch."""
+        if self.when != "MIDNIGHT" and not self.when.startswith("W"):
+            return currentTime + self.interval
+        days = self.interval // 86400
+        now = self._clock(currentTime)
+        at = self.atTime or datetime.time()
+        end = now.replace(hour=at.hour, minute=at.minute, second=at.second, microsecond=0)
+        if end <= now:
+            end = (end + datetime.timedelta(1)).replace(fold=0)
+        if self.when.startswith("W"):
+            # Without atTime a day ends with its last second, that is, with the next one's first.
+            weekday = self.dayOfWeek + (self.atTime is None)
+            days += (weekday - end.weekday()) % 7 - 6
+        if days > 1:  # adding nothing would still forget which of two equal hours it is
+            end += datetime.timedelta(days - 1)
+        return end.timestamp()
+
+    def _clock(self, seconds: float) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC if self.utc else None)
+
+    def _rotates(self) -> bool:
+        return True
+
+    def _should_roll(self, size: int, length: int) -> bool:
+        return time.time() >= self.rolloverAt or super()._should_roll(size, length)
+
+    def _rename_all(self) -> None:
+        name = self._new_name()
+        if self.backupCount > 0:
+            oldest_first = self._backups()
+            for *_, path in oldest_first[: max(0, len(oldest_first) + 1 - self.backupCount)]:
+                os.remove(path)
+        self.rotate(self.baseFilename, name)
+        if self.backupCount > 0:
+            for path in self.getFilesToDelete():  # a subclass may have its own idea
+                with contextlib.suppress(FileNotFoundError):
+                    os.remove(path)
+        self.rolloverAt = self.computeRollover(int(time.time()))
+
+    def _new_name(self) -> str:
+        if self.interval % 86400:
+            begin = self._clock(self.rolloverAt - self.interval)
+        else:  # a day is not always 24 hours
+            begin = self._clock(self.rolloverAt) - datetime.timedelta(seconds=self.interval)
+        date = begin.strftime(self.suffix)
+        numbers = [number for known, number, _ in self._backups() if known == date]
+        number = f".{max(numbers) + 1}" if numbers else ""
+        return self.rotation_filename(f"{self.baseFilename}.{date}{number}")
+
+    def getFilesToDelete(self) -> list[str]:
+        """Return the backups that are more than *backupCount*, the oldest first."""
+        oldest_first = [path for *_, path in self._backups()]
+        return oldest_first[: max(0, len(oldest_first) - self.backupCount)]
+
+    def _backups(self) -> list[tuple[str, int, str]]:
+        """Return date, number and path of this handler's backups, the oldest first."""
+        folder, _ = os.path.split(self.baseFilename)
+        found = []
+        for name in os.listdir(folder):
+            plain = name.removesuffix(GZIPPED)
+            for match in self._dated.finditer(plain):
+                # A namer may have put anything around the date. Is it what it makes of this one?
+                of_this = self.rotation_filename(f"{self.baseFilename}.{match[0]}")
+                if os.path.basename(of_this) == plain:
+                    found.append((match[1], int(match[2] or 0), os.path.join(folder, name)))
+                    break
+        return sorted(found)
+
+    def _plain_backups(self) -> list[str]:
+        return [path for *_, path in self._backups() if not path.endswith(GZIPPED)]
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def _ending(path: str) -> str | None:
+    """Return what *path* ends with where it exists: "" or ".gz", or None where it does not."""
+    plain, gzipped = os.path.lexists(path), os.path.lexists(path + GZIPPED)
+    if plain and gzipped:  # whoever compressed it was killed before removing it
+        os.remove(path)
+    return GZIPPED if gzipped else "" if plain else None
