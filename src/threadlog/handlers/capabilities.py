@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 
 try:
     import fcntl
@@ -20,6 +21,14 @@ APPENDS_IN_ONE_PIECE = os.name == "posix"
 
 # A file that processes have open can be given another name.
 RENAMES_OPEN_FILES = os.name == "posix"
+
+
+def _sleep() -> None:
+    time.sleep(0)
+
+
+# Lets another thread or process run, before one tries again.
+give_way = getattr(os, "sched_yield", _sleep)
 
 _FAR = 1 << 62  # Windows locks bytes: this one is behind the end of any file
 

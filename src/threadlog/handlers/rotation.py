@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _LOCK_WAIT = 1.0  # seconds: as long a stopped process that holds the lock stalls the others, once
+_YIELDS = 20  # as often another is let run before
+_PAUSE = 0.0001  # seconds between further attempts
 _RETRY_AFTER = 1.0  # seconds until a rollover that has failed is tried again
 _TICK = 0.05  # seconds: a file's time may be as much behind the clock
 
@@ -137,12 +139,15 @@ class _RotatingHandler(FileHandler):
         if stream.try_lock():
             self._stuck = None
             return True
-        give_up, pause = time.monotonic() + _LOCK_WAIT, 0.0
-        while self._stuck is not stream and stream.is_at(self.baseFilename):
-            time.sleep(pause)
+        for _ in range(_YIELDS):  # its holder needs a few microseconds, if it runs
+            capabilities.give_way()
             if stream.try_lock():
                 return True
-            pause = min(pause + 0.00002, 0.002)
+        give_up = time.monotonic() + _LOCK_WAIT
+        while self._stuck is not stream and stream.is_at(self.baseFilename):
+            time.sleep(_PAUSE)
+            if stream.try_lock():
+                return True
             if time.monotonic() > give_up:
                 self._stuck = stream
         return False
