@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import threadlog
+import threadlog.handlers
 
 SOURCE = pathlib.Path(threadlog.__file__).parent
 
@@ -17,22 +18,27 @@ LAYERS = {
     "escape": 0,
     "errors": 0,
     "progress": 0,
+    "rendering": 0,
+    "handlers.capabilities": 0,
     "identity": 1,
+    "handlers.append": 1,
+    "handlers.compress": 1,
     "filters": 2,
     "formatters": 3,
     "toggle": 4,
-    "rendering": 0,
-    "handlers.capabilities": 0,
-    "handlers.append": 1,
-    "handlers.compress": 1,
-    "handlers.file": 5,
-    "handlers.rotation": 6,
-    "handlers": 7,
     "workers": 5,
+    "handlers.file": 5,
     "__init__": 6,
+    "handlers.rotation": 6,
     "cli": 7,
+    "handlers": 7,
     "__main__": 8,
 }
+
+
+def module_name(path):
+    name = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+    return name.removesuffix(".__init__")
 
 
 def imports_of(text):
@@ -44,15 +50,13 @@ def imports_of(text):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "absolute imports only"
-            if node.module == "threadlog":
-                names = [f"threadlog.{alias.name}" for alias in node.names]
-            else:
-                names = [node.module]
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
         for name in names:
             package, _, module = name.partition(".")
             if package == "threadlog":
-                module = module.partition(".")[0]
-                found.add(module if module in LAYERS else "__init__")
+                while module and module not in LAYERS:  # a name in a module, or in the façade
+                    module = module.rpartition(".")[0]
+                found.add(module or "__init__")
     return found
 
 
@@ -67,7 +71,7 @@ def climbing(modules):
 
 
 def test_imports_point_down():
-    modules = {path.stem: path.read_text() for path in SOURCE.glob("*.py")}
+    modules = {module_name(path): path.read_text() for path in SOURCE.rglob("*.py")}
     assert set(modules) == set(LAYERS)
     assert climbing(modules) == []
 
@@ -76,6 +80,8 @@ def test_the_layer_test_sees_an_import_that_climbs():
     assert climbing({"identity": "def late():\n    from threadlog import toggle\n"})
     assert climbing({"filters": "from threadlog.formatters import escape_line\n"})
     assert climbing({"toggle": "import threadlog\n"})
+    assert climbing({"handlers.append": "from threadlog.handlers import file\n"})
+    assert climbing({"handlers.file": "import threadlog.handlers.rotation\n"})
 
 
 def loaded_by(module):
@@ -88,13 +94,22 @@ def test_importing_brings_nothing_heavy_along():
     loaded = loaded_by("threadlog")
     heavy = {"multiprocessing", "asyncio", "json", "concurrent.futures", "typing", "tqdm", "rich"}
     heavy |= {"socket", "logging.handlers", "argparse", "inspect", "subprocess"}
+    heavy |= {"threadlog.handlers"}  # for those who name it; it imports logging.handlers
     assert "threadlog.workers" in loaded
     assert heavy & (loaded - loaded_by("logging")) == set()  # logging itself brings some on 3.14
 
 
-def test_every_public_name_is_there_and_documented():
-    for name in threadlog.__all__:
-        assert getattr(threadlog, name).__doc__, name
+def test_importing_the_handlers_brings_nothing_but_logging_handlers_along():
+    loaded = loaded_by("threadlog.handlers")
+    heavy = {"multiprocessing", "asyncio", "json", "concurrent.futures", "typing", "gzip"}
+    assert "threadlog.handlers.rotation" in loaded
+    assert heavy & (loaded - loaded_by("logging.handlers")) == set()
+
+
+@pytest.mark.parametrize("module", [threadlog, threadlog.handlers])
+def test_every_public_name_is_there_and_documented(module):
+    for name in module.__all__:
+        assert getattr(module, name).__doc__, name
 
 
 @pytest.mark.parametrize("name", threadlog.__all__)

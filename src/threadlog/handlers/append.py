@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import stat
+import time
 
 from threadlog.handlers import capabilities
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 _COMMON = os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NEWLINE = b"\n"
+
+_YIELDS = 20  # as often another is let run before we sleep
+_PAUSE = 0.0001  # seconds between further attempts
+_LOCK_WAIT = 1.0  # seconds: as long a stopped process that holds the lock stalls us, once
 
 
 class AppendFile:
@@ -53,10 +58,10 @@ class AppendFile:
         self.encoding = encoding
         self.errors = errors
         self._descriptor = -1  # until it is open, there is nothing to close
-        self._locked = False
+        self._locked = self._is_stuck = False
         self._descriptor = _open(path, mode, permissions, follow_symlinks)
         status = os.fstat(self._descriptor)
-        self.inode = (status.st_dev, status.st_ino)
+        self._inode = (status.st_dev, status.st_ino)
         self.is_regular = stat.S_ISREG(status.st_mode)
         self._can_look = self.is_regular and _is_readable(self._descriptor)
         self._write_byte_order_mark()
@@ -99,18 +104,28 @@ class AppendFile:
             self._appending = False
 
     def _append_otherwise(self, record: bytes) -> None:
-        """Append to what has no offset, or in the middle of another append of this thread."""
-        descriptor = self._descriptor
-        if self._can_look and self._outer_end is None:
-            here = os.lseek(descriptor, 0, os.SEEK_CUR)
+        """Append to what cannot be looked at, or in the middle of an append of this thread."""
+        if not self._can_look:
+            locks = not capabilities.APPENDS_IN_ONE_PIECE and self.is_regular and not self._locked
+            locked = locks and self.lock()
+            try:
+                self._write(record)
+            finally:
+                if locked:
+                    self.unlock()
+            return
+        if self._outer_end is None:
+            here = os.lseek(self._descriptor, 0, os.SEEK_CUR)
             if here != self._end:  # the one that is interrupted has written, up to here
                 self._outer_end = here
-        written = os.write(descriptor, record)
+        self._write(record)
+        self._end = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+        self._look_before(self._end - len(record), record)
+
+    def _write(self, record: bytes) -> None:
+        written = os.write(self._descriptor, record)
         if written != len(record):
             self._complete(record, written)
-        if self._can_look:
-            self._end = os.lseek(descriptor, 0, os.SEEK_CUR)
-            self._look_before(self._end - len(record), record)
 
     def _complete(self, record: bytes, written: int) -> int:
         """Write what is missing. Return the length of *record*, which then stands in one piece."""
@@ -160,31 +175,54 @@ class AppendFile:
 
     # The file, and its lock between processes.
 
-    def is_at(self, path: str) -> bool:
-        """Return whether *path* leads to this file."""
+    def is_current(self) -> bool:
+        """Return whether the path leads to this file, and the descriptor, too."""
         try:
-            status = os.stat(path)
-        except OSError:  # none there, or in a directory that may not be searched any more
+            return os.path.samestat(os.stat(self.name), os.fstat(self._descriptor))
+        except OSError:  # none there, in a directory that may not be searched, or closed
             return False
-        return (status.st_dev, status.st_ino) == self.inode
 
     def is_linked(self) -> bool:
-        """Return whether any path still leads to this file."""
-        return os.fstat(self._descriptor).st_nlink > 0
+        """Return whether any path leads to this file."""
+        try:
+            return self._is_ours() and os.fstat(self._descriptor).st_nlink > 0
+        except OSError:
+            return False
 
-    def abandon(self) -> None:
-        """In a forked child: close without unlocking, for the lock is the parent's."""
-        self._locked = False
-        self.close()
+    def _is_ours(self) -> bool:
+        # A program that makes itself a daemon may have closed all descriptors, and opened others.
+        try:
+            status = os.fstat(self._descriptor)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._inode
+
+    def status(self) -> os.stat_result:
+        return os.fstat(self._descriptor)
 
     def size(self) -> int:
         return os.lseek(self._descriptor, 0, os.SEEK_END)
 
-    def permissions(self) -> int:
-        return os.fstat(self._descriptor).st_mode & 0o7777
+    def lock(self) -> bool:
+        """Take the inter-process lock of the file.
 
-    def modified(self) -> float:
-        return os.fstat(self._descriptor).st_mtime
+        Return False if the path leads to another file meanwhile, or if the holder does not move:
+        it is waited for at most a second, and not again until the lock was free once.
+        """
+        if self.try_lock():
+            self._is_stuck = False
+            return True
+        for _ in range(_YIELDS):  # its holder needs a few microseconds, if it runs
+            capabilities.give_way()
+            if self.try_lock():
+                return True
+        give_up = time.monotonic() + _LOCK_WAIT
+        while not self._is_stuck and self.is_current():
+            time.sleep(_PAUSE)
+            if self.try_lock():
+                return True
+            self._is_stuck = time.monotonic() > give_up
+        return False
 
     def try_lock(self) -> bool:
         """Take the file's lock; return False at once if another opening of it has it."""
@@ -196,6 +234,11 @@ class AppendFile:
         if self._locked:
             self._locked = False
             capabilities.unlock(self._descriptor)
+
+    def abandon(self) -> None:
+        """In a forked child: close without unlocking, for the lock is the parent's."""
+        self._locked = False
+        self.close()
 
     # What programs call on a handler's stream.
 
@@ -209,10 +252,11 @@ class AppendFile:
         return self._descriptor < 0
 
     def close(self) -> None:
-        self.unlock()
-        self._descriptor, descriptor = -1, self._descriptor
-        if descriptor >= 0:
+        if self._is_ours():
+            self.unlock()
+            self._descriptor, descriptor = -1, self._descriptor
             os.close(descriptor)
+        self._descriptor = -1
 
     __del__ = close
 

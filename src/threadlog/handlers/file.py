@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import os
+import stat
 import sys
 import time
 import weakref
@@ -136,6 +139,7 @@ class FileHandler(logging.FileHandler):
             with self.lock:
                 self._append(record, data)
         except OSError as error:
+            self._followed = -math.inf  # the next record looks whether there is another file
             if self._count_lost(error):
                 self.handleError(record)
         except Exception:
@@ -197,14 +201,15 @@ class FileHandler(logging.FileHandler):
         stream = self.stream
         if (
             type(stream) is AppendFile
-            and not stream.is_at(self.baseFilename)
+            and not stream.is_current()
             and self._open_in_place_of(stream)
         ):
             stream.close()
 
     def _open_in_place_of(self, stream: AppendFile) -> bool:
         """Open the path. Return False if that fails and *stream* can do, because it has a name."""
-        self._kept_permissions = stream.permissions()
+        with contextlib.suppress(OSError):  # closed by someone else
+            self._kept_permissions = stat.S_IMODE(stream.status().st_mode)
         try:
             self.stream = self._open()
         except OSError:

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-_LOCK_WAIT = 1.0  # seconds: as long a stopped process that holds the lock stalls the others, once
-_YIELDS = 20  # as often another is let run before
-_PAUSE = 0.0001  # seconds between further attempts
 _RETRY_AFTER = 1.0  # seconds until a rollover that has failed is tried again
 _TICK = 0.05  # seconds: a file's time may be as much behind the clock
 
@@ -61,7 +58,6 @@ class _RotatingHandler(FileHandler):
         self.compress = compress
         self._busy = False  # this thread is in the middle of an append or a rollover
         self._rolling = False  # … of a rollover
-        self._stuck: AppendFile | None = None  # the one whose lock was waited for in vain
         self._left: list[tuple[float, AppendFile]] = []  # rolled over when, and still locked
         self._failed_at: float | None = None  # when a rollover failed, by the monotonic clock
         self._failure: Exception | None = None  # what is still to be reported of it
@@ -71,7 +67,7 @@ class _RotatingHandler(FileHandler):
     def after_fork(self) -> None:
         super().after_fork()
         self._busy = self._rolling = self._compressing = self._unfinished = False
-        self._stuck = self._failure = None
+        self._failure = None
         left, self._left = self._left, []
         for _, stream in left:
             stream.abandon()
@@ -111,10 +107,10 @@ class _RotatingHandler(FileHandler):
                 self._busy = False
 
     def _append_locked(
-        self, stream: Any, record: logging.LogRecord, data: bytes, turn: int
+        self, stream: AppendFile, record: logging.LogRecord, data: bytes, turn: int
     ) -> bool:
         """Append to *stream*. Return False if by now there is another to append to."""
-        locked = self._lock(stream)
+        locked = stream.lock()
         try:
             now = time.monotonic()
             if not locked or now - self._followed >= self._follow_after:
@@ -134,24 +130,6 @@ class _RotatingHandler(FileHandler):
             if self.stream is stream:
                 stream.unlock()
 
-    def _lock(self, stream: AppendFile) -> bool:
-        """Take the inter-process lock. False: its holder does not move, or the file was moved."""
-        if stream.try_lock():
-            self._stuck = None
-            return True
-        for _ in range(_YIELDS):  # its holder needs a few microseconds, if it runs
-            capabilities.give_way()
-            if stream.try_lock():
-                return True
-        give_up = time.monotonic() + _LOCK_WAIT
-        while self._stuck is not stream and stream.is_at(self.baseFilename):
-            time.sleep(_PAUSE)
-            if stream.try_lock():
-                return True
-            if time.monotonic() > give_up:
-                self._stuck = stream
-        return False
-
     def _exclusively(self, action: Callable[[], None]) -> None:
         """Run *action* while nobody appends to the path's file, or renames it."""
         with self.lock:
@@ -169,7 +147,7 @@ class _RotatingHandler(FileHandler):
         """Run *action* with the lock of *stream*. Return False if there is another by now."""
         if not (type(stream) is AppendFile and stream.is_regular):
             return True
-        locked = self._lock(stream)
+        locked = stream.lock()
         try:
             self._follow()
             if self.stream is not stream:
@@ -249,7 +227,7 @@ class _RotatingHandler(FileHandler):
                 self.stream = self._open()
         else:
             self._rename_all()
-            if not old.is_at(self.baseFilename):
+            if not old.is_current():
                 if self._open_in_place_of(old):
                     self._left.append((time.monotonic(), old))
             elif old.size() > 0:  # a rotator may copy the file and empty it
@@ -415,7 +393,7 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
         stream = super()._open()
         if isinstance(stream, AppendFile):
             # Not before the moment of the rollover that has made the file: its time lags behind.
-            self.rolloverAt = self.computeRollover(int(stream.modified() + _TICK))
+            self.rolloverAt = self.computeRollover(int(stream.status().st_mtime + _TICK))
         return stream
 
     def computeRollover(self, currentTime: float) -> Any:
