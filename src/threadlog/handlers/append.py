@@ -226,6 +226,7 @@ class AppendFile:
 
     def try_lock(self) -> bool:
         """Take the file's lock; return False at once if another opening of it has it."""
+        self._locked = True  # first: an interrupt may come between the lock and its note
         self._locked = capabilities.try_lock(self._descriptor)
         return self._locked
 

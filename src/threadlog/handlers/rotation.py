@@ -110,8 +110,8 @@ class _RotatingHandler(FileHandler):
         self, stream: AppendFile, record: logging.LogRecord, data: bytes, turn: int
     ) -> bool:
         """Append to *stream*. Return False if by now there is another to append to."""
-        locked = stream.lock()
         try:
+            locked = stream.lock()
             now = time.monotonic()
             if not locked or now - self._followed >= self._follow_after:
                 self._follow()
@@ -147,8 +147,8 @@ class _RotatingHandler(FileHandler):
         """Run *action* with the lock of *stream*. Return False if there is another by now."""
         if not (type(stream) is AppendFile and stream.is_regular):
             return True
-        locked = stream.lock()
         try:
+            locked = stream.lock()
             self._follow()
             if self.stream is not stream:
                 return False
@@ -219,6 +219,10 @@ class _RotatingHandler(FileHandler):
 
     def _roll_once(self) -> None:
         old = self.stream
+        if not old.is_current():  # it has been renamed before: that must not be done again
+            if self._open_in_place_of(old):
+                old.close()
+            return
         if not capabilities.RENAMES_OPEN_FILES:
             old.close()
             try:
