@@ -8,6 +8,7 @@ while any other process has the file open.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 
@@ -38,14 +39,15 @@ def try_lock(descriptor: int) -> bool:
 
     It belongs to this opening of the file, is shared with a forked child, and ends with an unlock
     or with the last descriptor: a killed process holds none. (`flock`, not POSIX locks: those are
-    dropped when any descriptor of the file is closed anywhere in the process.)
+    dropped when any descriptor of the file is closed anywhere in the process.) Where the file
+    system has no locks, it is as if taken: one process may roll over there, several must not.
     """
     if fcntl is None:
         return _try_lock_bytes(descriptor)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EBADF)
     return True
 
 
@@ -53,7 +55,8 @@ def unlock(descriptor: int) -> None:
     if fcntl is None:
         _unlock_bytes(descriptor)
     else:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def another_opening(descriptor: int, path: str, flags: int) -> int:
