@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
+import locale
 import logging
 import math
 import os
@@ -105,8 +107,11 @@ class FileHandler(logging.FileHandler):
         self._unfinished = False  # there is something to do once the lock is released
 
     def _begin(self, delay: bool) -> None:
-        self.delay = delay
+        if self.encoding == "locale":  # open() knows it, no codec does
+            self.encoding = locale.getencoding()
+        codecs.lookup_error(self.errors)
         self._mark = "".encode(self.encoding)
+        self.delay = delay
         _handlers.add(self)
         if not delay:
             self.stream = self._open()
@@ -309,18 +314,17 @@ def _repr(value: object) -> str:
 def _permissions(given: int | str | None) -> int | None:
     if given is None:
         return None
-    try:
-        mode = int(given, 8) if isinstance(given, str) else given
-        if isinstance(mode, int) and not isinstance(mode, bool) and mode & ~0o7777 == 0:
-            if mode & 0o200:
-                return mode
-            hint = "its owner could not write"
-        else:
-            hint = "no mode of a file"
-    except ValueError:
-        hint = "no octal number"
+    mode: object = given
+    if isinstance(given, str):
+        try:
+            mode = int(given, 8)
+        except ValueError:
+            mode = None
+    if type(mode) is int and mode & ~0o777 == 0 and mode & 0o200:
+        return mode
     raise ValueError(
-        f"permissions={given!r} is {hint}; write 0o640, or '0640' where there is no octal"
+        f"permissions={given!r}: write an octal number with which the owner may write, "
+        "for example 0o640, or '0640' in a config file without octal numbers"
     )
 
 
