@@ -40,9 +40,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=10, help="of each storm (%(default)s)")
     parser.add_argument("--storm", nargs="+", choices=STORMS, help="which ones (all)")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the dice (the time)")
-    parser.add_argument("--kills", type=int, default=0, help="at least, of each scene that kills")
-    parser.add_argument("--forks", type=int, default=0, help="at least, of each scene that forks")
-    parser.add_argument("--rollovers", type=int, default=0, help="at least, of each that rotates")
+    parser.add_argument("--kills", type=int, default=5, help="at least, of each scene that kills")
+    parser.add_argument("--forks", type=int, default=5, help="at least, of each scene that forks")
+    parser.add_argument("--rollovers", type=int, default=5, help="at least, of each that rotates")
     parser.add_argument("--busy", action="store_true", help="keep each core busy besides")
     return parser.parse_args()
 

@@ -28,6 +28,7 @@ _REPORT = re.compile(
     rb"threadlog\.handlers (\d+) records? lost from \d\d:\d\d:\d\d to \d\d:\d\d:\d\d: [^|\n]* \|\n"
 )
 _KEY = re.compile(rb"soak (\d+)\.(\d+)\.(\d+) ")
+_BEGINS = re.compile(rb"(?<=.)(?=soak |threadlog\.handlers )")
 _SHOWN = 3  # of each kind of fault
 
 
@@ -166,7 +167,9 @@ class _Court:
             text = f"{self.verdict.missing} are missing, the log says {self.verdict.said}"
             self.verdict.faults["miscounted"].append(text)
         # A long fragment fits one record only, a short one many: so the long ones choose first.
-        for place, text in sorted(self._broken, key=lambda broken: -len(broken[1])):
+        # The next whole record gets a line of its own, and what is left of several may share one.
+        parts = [(place, part) for place, text in self._broken for part in _BEGINS.split(text)]
+        for place, text in sorted(parts, key=lambda part: -len(part[1])):
             if not (self._is_fragment(text, candidates, killed) or _is_report(text, failing)):
                 shown = text if len(text) < 100 else text[:60] + b" ... " + text[-35:]
                 self.verdict.faults["torn"].append(f"{place} {shown!r}")

@@ -1,4 +1,4 @@
-"""The storms. Each runs in rounds of one log each, until its time is over and its counts are full."""
+"""The storms. Each runs in rounds of one log, until its time is over and its counts are full."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .writers import HANGS, PATIENCE, Process, Task, fork, start_program, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from .judge import Verdict
     from .writers import Board
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 SMALL, LARGE = (100,), (60_000,)
 MIXED = (40, 300, 100, 2_000)
 MAX_BYTES = 64 * 1024
-ALL = 1_000_000  # backups: none is deleted
+ALL = 2_000  # backups: more than a round makes, so that none is deleted
 _OVERHEAD = 100  # bytes of a record besides its payload, at most
 _DEADLOCK = 10.0  # seconds: a call that takes as long; less may be the machine's load
+_COMPLAINTS = 20  # lines, that are shown
 _BEGIN = 60.0  # seconds that processes have to begin
 
 # A round ends with whatever comes first, so that its log fits on the disk and is judged soon.
@@ -43,12 +44,12 @@ _ROUND_FORKS = 200
 
 @dataclass(frozen=True)
 class Options:
-    """How long each storm lasts, and how much of what it must bring, however long it takes."""
+    """How long each storm lasts, and how much it must bring, however long that takes."""
 
     seconds: float = 10.0
-    kills: int = 0
-    forks: int = 0
-    rollovers: int = 0
+    kills: int = 5
+    forks: int = 5
+    rollovers: int = 5
     seed: int = 0
 
 
@@ -105,14 +106,30 @@ class Round:
         return self._next - 1
 
     @property
-    def is_full(self) -> bool:
-        return self._next >= self.board.writers
+    def backups(self) -> int:
+        return sum(name.startswith("app.log.") for name in os.listdir(self.task.folder))
+
+    @property
+    def has_room(self) -> bool:
+        """Return whether there is room for more: on the disk, and on the board."""
+        try:
+            size = self.task.log.stat().st_size
+        except FileNotFoundError:  # in the middle of a rollover
+            size = 0
+        return (
+            size < _ROUND_BYTES
+            and self.backups < _ROUND_ROLLOVERS
+            and self._next < self.board.writers
+        )
+
+    def all_run(self) -> bool:
+        return not any(process.ended() for process in self.processes.values())
 
     def began(self) -> bool:
         """Wait until all have written something, and return whether they have."""
         until = time.monotonic() + _BEGIN
         while not all(map(self.board.began, self.processes)):
-            if time.monotonic() > until or any(p.ended() for p in self.processes.values()):
+            if time.monotonic() > until or not self.all_run():
                 self.faults.append("a writer did not begin")
                 return False
             time.sleep(0.001)
@@ -145,14 +162,22 @@ class Round:
             if fault := process.fault(until):
                 self.faults.append(f"writer {writer}: {fault}")
 
-    def judge(self, figures: Figures, *, failing: set[int] | None = None, complete=True) -> None:
+    def judge(
+        self,
+        figures: Figures,
+        *,
+        failing: Collection[int] = (),
+        complete: bool = True,
+        nested: int = 0,
+    ) -> None:
+        """Judge the log. *nested* records may come in the middle of one, without a rollover."""
         task = self.task
         verdict = judge(
             files_of(task.log),
             self.board.all_accepted(),
             task.sizes,
             killed=self.killed,
-            failing=failing or set(),
+            failing=failing,
             complete=complete,
         )
         figures.read(verdict)
@@ -165,10 +190,11 @@ class Round:
         if figures.longest > _DEADLOCK:
             figures.faults.append(f"a call took {figures.longest:.1f} s")
         limit = task.options.get("maxBytes", 0)
-        if limit and verdict.largest > limit + max(task.sizes) + _OVERHEAD:
+        if limit and verdict.largest > limit + (1 + nested) * (max(task.sizes) + _OVERHEAD):
             figures.faults.append(f"a file of {verdict.largest} bytes")
         if complaints := task.stderr.read_text(errors="replace"):
-            figures.faults.append(f"stderr: {complaints[-1500:]}")
+            shown = [text[:120] for text in complaints.splitlines()[:_COMPLAINTS]]
+            figures.faults.append("on stderr:\n        " + "\n        ".join(shown))
         figures.faults += self.faults
 
 
@@ -195,11 +221,7 @@ class Storm:
 
     def goes_on(self, this: Round) -> bool:
         """Return whether this round's time is not over, nor its log large."""
-        return (
-            not self.is_over
-            and time.monotonic() - this.begun < _ROUND_SECONDS
-            and this.task.log.stat().st_size < _ROUND_BYTES
-        )
+        return not self.is_over and time.monotonic() - this.begun < _ROUND_SECONDS and this.has_room
 
 
 def kill(options: Options) -> Iterator[tuple[str, Figures]]:
@@ -215,7 +237,7 @@ def kill(options: Options) -> Iterator[tuple[str, Figures]]:
 def _kill_writers(
     storm: Storm, this: Round, processes: int, kills: int, survivors: int = 0
 ) -> None:
-    """Write in so many processes, kill and replace them."""
+    """Write in so many processes, kill and replace them, but for the first *survivors*."""
     inherited = this.task.handler()
     starts = [
         this.start,
@@ -226,16 +248,18 @@ def _kill_writers(
         starts[number % 3]()
     wanted = kills - storm.figures.counts["kills"]
     if this.began():
-        while not (this.is_full or this.faults) and (
-            storm.goes_on(this)
-            or (
-                len(this.killed) < min(wanted, _ROUND_KILLS)
-                and this.task.log.stat().st_size < _ROUND_BYTES
-            )
+        last = time.monotonic()
+        while (
+            not this.faults
+            and this.has_room
+            and (storm.goes_on(this) or len(this.killed) < min(wanted, _ROUND_KILLS))
         ):
             if this.kill_one(survivors):
+                last = time.monotonic()
                 # A program takes long to begin: most are forked, that more of them are killed.
                 starts[this.dice.choices((0, 1, 2), (4, 4, 1))[0]]()
+            elif time.monotonic() - last > _BEGIN:
+                this.faults.append("nobody writes")
     this.stop()
     inherited.close()
 
@@ -265,7 +289,7 @@ def rotate(options: Options) -> Iterator[tuple[str, Figures]]:
     kept = 5
     for this in scene("few", backupCount=kept):
         # What was deleted is not seen, so the round's rollovers are not counted but estimated.
-        _write_and_rotate(storm, this, 0)
+        _write_and_rotate(storm, this, kept)
         left = sorted(path.name for path in this.task.log.parent.glob("app.log.*"))
         if left != [f"app.log.{number}" for number in range(1, kept + 1)]:
             storm.figures.faults.append(f"left are {left}")
@@ -277,26 +301,16 @@ def rotate(options: Options) -> Iterator[tuple[str, Figures]]:
     yield f"rotate, the same, {kept} backups kept", storm.figures
 
 
-def _backups(log: Path) -> int:
-    return sum(name.startswith("app.log.") for name in os.listdir(log.parent))
-
-
 def _write_and_rotate(storm: Storm, this: Round, rollovers: int) -> None:
     for number in range(8):
         this.start_program() if number % 4 == 3 else this.start()
     if this.began():
-        log = this.task.log
         wanted = rollovers - storm.figures.counts["rollovers"]
-        few = this.task.options["backupCount"]  # at least as many, whatever the time
-        least = max(1, min(max(wanted, 1), _ROUND_ROLLOVERS, few))
-        until = time.monotonic() + PATIENCE
-        while storm.goes_on(this) or _backups(log) < least:
-            if _backups(log) >= _ROUND_ROLLOVERS or any(
-                process.ended() for process in this.processes.values()
-            ):
-                break
-            if time.monotonic() > until and _backups(log) < least:
-                this.faults.append("no rollovers")
+        least = min(wanted, _ROUND_ROLLOVERS, this.task.options["backupCount"])
+        until = this.begun + 10 * PATIENCE
+        while this.all_run() and (storm.goes_on(this) or this.backups < least):
+            if time.monotonic() > until:
+                this.faults.append("too few rollovers")
                 break
             time.sleep(0.005)
     this.stop()
@@ -459,9 +473,7 @@ def signals(options: Options) -> Iterator[tuple[str, Figures]]:
             for _ in range(2):
                 this.start(writers.write_interrupted)
             if this.began():
-                while storm.goes_on(this) and not any(
-                    process.ended() for process in this.processes.values()
-                ):
+                while storm.goes_on(this) and this.all_run():
                     time.sleep(0.005)
             this.stop()
             accepted = this.board.all_accepted()
@@ -473,7 +485,7 @@ def signals(options: Options) -> Iterator[tuple[str, Figures]]:
                 storm.figures.counts[name] += count
                 if not count:
                     this.faults.append(f"nothing was logged {name}")
-            this.judge(storm.figures)
+            this.judge(storm.figures, nested=2 * writers.GARBAGE)
         yield f"signals and finalizers, {kind}, 2 processes", storm.figures
 
 
@@ -489,4 +501,4 @@ STORMS = {
 
 if __name__ == "__main__":
     _kind, _options, _folder = sys.argv[1:]
-    print(json.dumps(asdict(no_room(_kind, Options(**json.loads(_options)), _folder))))
+    print(json.dumps(vars(no_room(_kind, Options(**json.loads(_options)), _folder))))

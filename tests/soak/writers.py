@@ -1,6 +1,6 @@
 """The processes that write: what they are told, where they note what was accepted, what they do.
 
-Run as a program, `python -m tests.soak.writers TASK WRITER`, it is one that opens the log by itself.
+Run as a program, `python -m tests.soak.writers TASK WRITER`, it opens the log by itself.
 """
 
 from __future__ import annotations
@@ -338,6 +338,7 @@ def _fault_of(process) -> str | None:
 
 BY_SIGNAL, BY_FINALIZER = 1, 2  # besides what the main thread logs, 0, and other threads
 _INTERVAL = 0.0005  # seconds
+GARBAGE = 50  # objects that are collected at once
 
 
 class _Doomed:
@@ -363,7 +364,7 @@ def write_interrupted(task: Task, writer: int) -> None:
         thread.start()
     signal.signal(signal.SIGALRM, lambda *_: sources[BY_SIGNAL].log())
     signal.setitimer(signal.ITIMER_REAL, _INTERVAL, _INTERVAL)
-    gc.set_threshold(50)
+    gc.set_threshold(GARBAGE)
     while not board.stopped:
         _Doomed(sources[BY_FINALIZER])
         sources[0].log()
