@@ -30,6 +30,8 @@ docs: $(VENV)/installed-demo $(VENV)/installed-docs  ## build the documentation,
 bench: $(VENV)/installed-demo $(VENV)/installed-bench  ## ratios, side by side
 	$(RUN) bench/import_cost.py
 	$(RUN) bench/work_items.py
+	$(RUN) bench/file_handlers.py
+	$(RUN) bench/shared_file.py
 
 $(VENV)/installed-demo: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --editable .
