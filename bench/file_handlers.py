@@ -12,6 +12,7 @@ rounds, and the spread of the rounds' own ratios is printed beside the ratio.
 import functools
 import logging
 import logging.handlers
+import math
 import os
 import platform
 import statistics
@@ -86,8 +87,8 @@ def main() -> None:
                 seconds[name].append(done.median())
     if not all(values.values()):
         return  # one of pyperf's worker processes
-    load = "%.1f, %.1f, %.1f" % os.getloadavg() if hasattr(os, "getloadavg") else "unknown"
-    print(f"Python {platform.python_version()}, medians of {rounds} rounds, load {load}")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
+    print(f"Python {platform.python_version()}, medians of {rounds} rounds, load {load:.1f}")
     names = iter(contenders)
     for *_, target in PAIRS:
         theirs, ours = next(names), next(names)

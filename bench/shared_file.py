@@ -70,9 +70,7 @@ def with_loguru(path: str) -> Iterator[Callable[[], Log]]:
     logger = loguru.logger
     logger.remove()
     logger.add(path, format=LOGURU_FORMAT, enqueue=True)
-    yield lambda: (
-        lambda process, record: logger.info("process {} record {}", process, record)
-    )
+    yield lambda: lambda process, record: logger.info("process {} record {}", process, record)
     logger.complete()  # returns when the queue is empty
 
 
@@ -136,6 +134,7 @@ def main() -> None:
     parser.add_argument("--fast", action="store_true", help="fewer records and rounds")
     fast = parser.parse_args().fast
     records, rounds = (RECORDS // 10, 3) if fast else (RECORDS, ROUNDS)
+    load = os.getloadavg()[0]
     rates: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     lost = dict.fromkeys(CONTENDERS, 0)
     for _ in range(rounds):
@@ -144,8 +143,8 @@ def main() -> None:
             rates[name].append(rate)
             lost[name] += missing
     peers = ", ".join(f"{name} {version(name)}" for name in ("concurrent-log-handler", "loguru"))
-    load = "%.1f, %.1f, %.1f" % os.getloadavg()
-    print(f"Python {platform.python_version()}, {peers}, {os.cpu_count()} CPUs, load {load}")
+    print(f"Python {platform.python_version()}, {peers}")
+    print(f"{os.cpu_count()} CPUs, load {load:.1f} before")
     print(f"{PROCESSES} processes, {records} records each, medians of {rounds} rounds")
     medians = {name: statistics.median(rates[name]) for name in CONTENDERS}
     for name, rate in medians.items():
