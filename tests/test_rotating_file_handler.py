@@ -504,7 +504,7 @@ def test_a_rotator_that_copies_the_file_and_empties_it(path, make):
     log(handler, *[f"{number} 345678901234567890" for number in range(4)])
     assert files(path) == {
         ending: f"{number} 345678901234567890\n"
-        for ending, number in zip(["", ".1", ".2", ".3"], [3, 2, 1, 0])
+        for ending, number in zip(["", ".1", ".2", ".3"], [3, 2, 1, 0], strict=True)
     }
 
 
