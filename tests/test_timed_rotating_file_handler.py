@@ -554,6 +554,7 @@ def test_one_that_is_started_later_agrees_on_the_period(path, make, clock):
     os.utime(path, (clock.now,) * 2)
     late = make("midnight")
     log(late, "late")
+    os.utime(path, (clock.now,) * 2)
     clock.now += DAY
     log(make("midnight", delay=True), "next day")
     log(late, "next day, too")

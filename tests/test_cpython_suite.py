@@ -1,0 +1,162 @@
+"""CPython's own tests of its file handlers, run with ours in their place."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import pytest
+
+CLASSES = ["FileHandlerTest", "RotatingFileHandlerTest", "TimedRotatingFileHandlerTest"]
+
+# The one test that may fail, where it expects an empty file to be rolled over. CPython thinks
+# otherwise since 3.12.3 and 3.13.0 (gh-116263), and we do on each version.
+ROLLS_AN_EMPTY_FILE = "test.test_logging.RotatingFileHandlerTest.test_should_rollover"
+EMPTY_FILES_ROLL = sys.version_info < (3, 12, 3)
+
+SUITE = """
+import json, logging, logging.handlers, sys, types, unittest
+from threadlog import handlers as ours
+from test import test_logging
+
+# Only the tests' own name `logging` changes: what is under test goes on with the real module.
+names = dict(vars(logging), FileHandler=ours.FileHandler)
+names["handlers"] = types.SimpleNamespace(
+    **dict(
+        vars(logging.handlers),
+        RotatingFileHandler=ours.RotatingFileHandler,
+        TimedRotatingFileHandler=ours.TimedRotatingFileHandler,
+    )
+)
+test_logging.logging = types.SimpleNamespace(**names)
+made = set()
+
+def counts(cls):
+    before = cls._begin
+    def begin(self, *arguments):
+        made.add(cls.__name__)
+        return before(self, *arguments)
+    cls._begin = begin
+
+for cls in (ours.FileHandler, ours.RotatingFileHandler, ours.TimedRotatingFileHandler):
+    counts(cls)
+
+suite = unittest.TestSuite()
+for name in sys.argv[1:]:
+    suite.addTests(unittest.defaultTestLoader.loadTestsFromName(name, test_logging))
+result = unittest.TextTestRunner(stream=sys.stderr, verbosity=2).run(suite)
+print(json.dumps({
+    "run": result.testsRun,
+    "skipped": [test.id() for test, _ in result.skipped],
+    "failed": [test.id() for test, _ in result.failures],
+    "errors": [test.id() for test, _ in result.errors],
+    "made": sorted(made),
+}))
+"""
+
+needs_the_tests = pytest.mark.skipif(
+    importlib.util.find_spec("test") is None
+    or importlib.util.find_spec("test.test_logging") is None,
+    reason="this Python was installed without its tests",
+)
+
+
+def run_suite(*names, code=SUITE):
+    done = subprocess.run(
+        [sys.executable, "-c", code, *names], capture_output=True, text=True, timeout=110
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+@needs_the_tests
+@pytest.mark.timeout(120)
+def test_the_standard_classes_tests_pass_with_ours():
+    answer, told = run_suite(*CLASSES)
+    allowed = [ROLLS_AN_EMPTY_FILE] if EMPTY_FILES_ROLL else []
+    assert answer["failed"] == allowed, told
+    assert answer["errors"] == [], told
+    assert answer["skipped"] == [], told
+    assert answer["run"] > 20
+    assert answer["made"] == ["FileHandler", "RotatingFileHandler", "TimedRotatingFileHandler"]
+
+
+@needs_the_tests
+@pytest.mark.timeout(120)
+def test_the_handlers_common_tests_pass_with_ours():
+    # Without test_race: it takes ten seconds, and is about WatchedFileHandler.
+    names = ["test_builtin_handlers", "test_name", "test_path_objects"]
+    if sys.version_info >= (3, 12):
+        names[-1] = "test_pathlike_objects"
+    answer, told = run_suite(*(f"HandlerTest.{name}" for name in [*names, FORK]))
+    assert (answer["failed"], answer["errors"]) == ([], []), told
+    assert answer["run"] == 4
+    assert "FileHandler" in answer["made"]
+
+
+FORK = "test_post_fork_child_no_deadlock"
+
+# CPython's fork test in outline, with a FileHandler where it has a StreamHandler: a thread holds
+# logging's lock and the handler's while the main thread forks.
+FORK_WITH_A_FILE = """
+import json, logging, os, sys, tempfile, threading, warnings
+from threadlog import handlers
+
+warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads, 3.12+
+
+class OurHandler(logging.Handler):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def emit(self, record):
+        self.inner.emit(record)
+
+with tempfile.TemporaryDirectory() as folder:
+    path = folder + "/app.log"
+    if sys.argv[1] == "FileHandler":
+        inner = handlers.FileHandler(path)
+    else:
+        inner = getattr(handlers, sys.argv[1])(path, backupCount=3, maxBytes=10_000)
+    handler = OurHandler(inner)
+    logger = logging.getLogger("fork")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    locks_held, fork_happened = threading.Event(), threading.Event()
+
+    def hold():
+        module_lock = getattr(logging, "_lock")
+        with module_lock, handler.lock, inner.lock:
+            locks_held.set()
+            fork_happened.wait(10)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    locks_held.wait()
+    child = os.fork()
+    if child == 0:
+        try:
+            logger.info("from the child")
+        finally:
+            os._exit(0)
+    fork_happened.set()
+    logger.info("from the parent")
+    holder.join()
+    status = os.waitpid(child, 0)[1]
+    with open(path) as file:
+        lines = sorted(file.read().splitlines())
+    handler.close()
+    inner.close()
+print(json.dumps([status, lines]))
+"""
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["FileHandler", "RotatingFileHandler", "TimedRotatingFileHandler"])
+def test_a_forked_child_does_not_wait_for_locks_that_a_thread_of_its_parent_held(name):
+    done = subprocess.run(
+        [sys.executable, "-c", FORK_WITH_A_FILE, name], capture_output=True, text=True, timeout=30
+    )
+    assert done.stderr == ""
+    assert json.loads(done.stdout) == [0, ["from the child", "from the parent"]]
