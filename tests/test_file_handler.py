@@ -233,6 +233,8 @@ def test_a_missing_folder_is_an_error_at_once(path):
 def test_a_misspelt_encoding_is_an_error_at_once(path):
     with pytest.raises(LookupError, match="utf-88"):
         FileHandler(path, encoding="utf-88", delay=True)
+    with pytest.raises(LookupError, match="slashreplace"):
+        FileHandler(path, errors="slashreplace", delay=True)
 
 
 def test_the_encoding_may_be_that_of_the_locale(opened, path):
@@ -1021,7 +1023,7 @@ def test_permissions_may_be_text(opened, path, given):
     "given", [640, 644, 600, 0o10644, -1, "abc", "", "0o9", True, 6.0, 0, 0o444, 0o1640]
 )
 def test_permissions_that_can_only_be_mistakes_are_refused(path, given):
-    with pytest.raises(ValueError, match=re.escape(f"permissions={given!r} is ")) as caught:
+    with pytest.raises(ValueError, match=re.escape(f"permissions={given!r}: ")) as caught:
         FileHandler(path, permissions=given)
     assert "0o640" in str(caught.value)
     assert not os.path.exists(path)
@@ -1131,7 +1133,7 @@ def test_a_child_forked_while_another_thread_has_the_handlers_lock(handler, path
     holder = threading.Thread(target=hold)
     holder.start()
     assert taken.wait(10)
-    _, answer = in_fork(lambda: log(handler, "child"))
+    _, answer = in_fork(lambda: bool(log(handler, "child")))
     done.set()
     holder.join()
     assert answer == "True"
