@@ -14,14 +14,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-# Windows has none of some of these, and needs none: there descriptors are not inherited.
-_COMMON = os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0)
+# No system has all of these, and each has those that it needs.
+_COMMON = os.O_APPEND
+for _name in ("O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
+    _COMMON |= getattr(os, _name, 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NEWLINE = b"\n"
 
 _YIELDS = 20  # as often another is let run before we sleep
 _PAUSE = 0.0001  # seconds between further attempts
-_LOCK_WAIT = 1.0  # seconds: as long a stopped process that holds the lock stalls us, once
 
 
 class AppendFile:
@@ -71,8 +72,9 @@ class AppendFile:
 
     def _write_byte_order_mark(self) -> None:
         mark = "".encode(self.encoding)
-        if mark and self.is_regular and self.try_lock():  # else another opening writes it
+        if mark and self.is_regular:
             try:
+                self.lock()
                 if self.size() == 0:
                     os.write(self._descriptor, mark)
             finally:
@@ -184,13 +186,13 @@ class AppendFile:
 
     def is_linked(self) -> bool:
         """Return whether any path leads to this file."""
-        try:
-            return self._is_ours() and os.fstat(self._descriptor).st_nlink > 0
-        except OSError:
-            return False
+        return self.is_open() and self.status().st_nlink > 0
 
-    def _is_ours(self) -> bool:
-        # A program that makes itself a daemon may have closed all descriptors, and opened others.
+    def is_open(self) -> bool:
+        """Return whether the descriptor is ours still.
+
+        A program that makes itself a daemon may have closed all of them, and opened others.
+        """
         try:
             status = os.fstat(self._descriptor)
         except OSError:
@@ -203,11 +205,11 @@ class AppendFile:
     def size(self) -> int:
         return os.lseek(self._descriptor, 0, os.SEEK_END)
 
-    def lock(self) -> bool:
+    def lock(self, patience: float = 1.0) -> bool:
         """Take the inter-process lock of the file.
 
         Return False if the path leads to another file meanwhile, or if the holder does not move:
-        it is waited for at most a second, and not again until the lock was free once.
+        it is waited for *patience* seconds, and not again until the lock was free once.
         """
         if self.try_lock():
             self._is_stuck = False
@@ -216,7 +218,7 @@ class AppendFile:
             capabilities.give_way()
             if self.try_lock():
                 return True
-        give_up = time.monotonic() + _LOCK_WAIT
+        give_up = time.monotonic() + patience
         while not self._is_stuck and self.is_current():
             time.sleep(_PAUSE)
             if self.try_lock():
@@ -253,11 +255,12 @@ class AppendFile:
         return self._descriptor < 0
 
     def close(self) -> None:
-        if self._is_ours():
+        is_open = self.is_open()
+        if is_open:
             self.unlock()
-            self._descriptor, descriptor = -1, self._descriptor
+        self._descriptor, descriptor = -1, self._descriptor
+        if is_open:
             os.close(descriptor)
-        self._descriptor = -1
 
     __del__ = close
 

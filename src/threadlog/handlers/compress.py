@@ -60,20 +60,21 @@ def _compress(
 ) -> bool:
     """Compress the backup with this *inode*. Return False if another process is at it."""
     try:
-        source = os.open(path, os.O_RDONLY | _SAFE)
+        source = _open(path, os.O_RDONLY)
     except FileNotFoundError:
         return True
     try:
         status = os.fstat(source)
         if _inode(status) != inode:
             return True  # renamed in between: the next round finds it
-        target = os.open(part, os.O_WRONLY | os.O_CREAT | _SAFE, 0o600)
+        target = _open(part, os.O_WRONLY | os.O_CREAT)
         try:
             if not capabilities.try_lock(target) or not _is_at(part, _inode(os.fstat(target))):
                 return False
             os.ftruncate(target, 0)
             size = _pack(source, target)
-            os.fchmod(target, status.st_mode & 0o7777)
+            if hasattr(os, "fchmod"):
+                os.fchmod(target, status.st_mode & 0o7777)
 
             def take_its_place() -> None:
                 now = next((path for path in plain_backups() if _is_at(path, inode)), None)
@@ -85,11 +86,34 @@ def _compress(
             exclusively(take_its_place)
         finally:
             capabilities.unlock(target)
-            os.close(target)
+            _close(target)
     finally:
-        os.close(source)
+        _close(source)
     return True
 
+
+# A forked child must not keep the lock of a file in the making when its parent is killed.
+_opened: set[int] = set()
+
+
+def _open(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | _SAFE, 0o600)
+    _opened.add(descriptor)
+    return descriptor
+
+
+def _close(descriptor: int) -> None:
+    _opened.discard(descriptor)
+    os.close(descriptor)
+
+
+def _after_fork() -> None:
+    while _opened:
+        os.close(_opened.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 _SAFE = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 

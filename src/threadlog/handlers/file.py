@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import locale
 import logging
 import math
@@ -48,15 +47,15 @@ class FileHandler(logging.FileHandler):
     kernel, whole: what kills the process then does not lose it (a power failure may). Processes
     may inherit the handler by fork or open the same path each for itself.
 
-    *encoding* is utf-8 and *errors* "backslashreplace" by default: no text can fail to be written.
+    *encoding* is utf-8 and *errors* "backslashreplace" by default: with these no text can fail.
     *permissions* is the exact mode of a file that it creates (0o640, or "0640" where a config has
     no octal numbers), by default 0o666 less the umask; one that is there already keeps its own.
     With *follow_symlinks* false a symbolic link at the path is refused: OSError with `ELOOP`.
 
     A file that is moved, deleted or truncated by others is followed: a new one at the path is used
-    one second later at most. When writing fails (disk full, quota, EIO) the first record's error
-    goes to `handleError`, the others are counted, and one record in the log says how many were
-    lost as soon as writing works again.
+    one second later at most (what was written to a deleted one until then is gone with it). When
+    writing fails (disk full, quota, EIO) the first record's error goes to `handleError`, the others
+    are counted, and one record in the log says how many were lost as soon as writing works again.
 
     A record that its formatter cannot render is reported by `handleError` too, and is written all
     the same, as far as it can be shown. `emit` formats outside of the handler's lock, so that a
@@ -161,7 +160,10 @@ class FileHandler(logging.FileHandler):
         return render(self.formatter or _PLAIN, record)
 
     def _encode(self, text: str) -> bytes:
-        data = (text + self.terminator).encode(self.encoding, self.errors)
+        text += self.terminator
+        if os.linesep != "\n":  # Windows
+            text = text.replace("\n", os.linesep)
+        data = text.encode(self.encoding, self.errors)
         # A byte order mark stands where the file begins, and nowhere else.
         return data.removeprefix(self._mark) if self._mark else data
 
@@ -213,8 +215,10 @@ class FileHandler(logging.FileHandler):
 
     def _open_in_place_of(self, stream: AppendFile) -> bool:
         """Open the path. Return False if that fails and *stream* can do, because it has a name."""
-        with contextlib.suppress(OSError):  # closed by someone else
+        if stream.is_open():
             self._kept_permissions = stat.S_IMODE(stream.status().st_mode)
+        else:
+            stream.close()  # at once: the new descriptor may well get the same number
         try:
             self.stream = self._open()
         except OSError:
@@ -279,7 +283,7 @@ class FileHandler(logging.FileHandler):
             data = self._encode(text)
             with self.lock:
                 self._append(record, data)
-        except OSError:
+        except Exception:
             if not last:
                 with self.lock:
                     lost.count += self._lost.count if self._lost else 0

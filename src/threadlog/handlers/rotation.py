@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+_LOCK_WAIT = 1.0  # seconds: as long a stopped process that holds the lock stalls us, once
+_WAIT_FOR_ROTATOR = 60.0  # seconds: as long another's rotator may take
 _RETRY_AFTER = 1.0  # seconds until a rollover that has failed is tried again
 _TICK = 0.05  # seconds: a file's time may be as much behind the clock
 
@@ -39,8 +41,10 @@ class _RotatingHandler(FileHandler):
 
     # A look at the path for each record would cost more than writing it. Whoever rolls over keeps
     # the old file's lock for as long as others may append without a look: they cannot take it,
-    # and look. So nobody appends to a file that has been renamed.
+    # and look. So nobody appends to a file that has been renamed, unless whoever has rolled over
+    # is killed in this time; then it is the newest backup, and complete when this time is over.
     _follow_after = 0.01  # seconds
+    rotator: Callable[[str, str], None] | None
     _asks_subclass = False  # whether shouldRollover is a program's own
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -49,12 +53,12 @@ class _RotatingHandler(FileHandler):
 
     def _configure_rotation(self, maxBytes: int, backupCount: int, compress: str | None) -> None:
         for name, number in (("maxBytes", maxBytes), ("backupCount", backupCount)):
-            if not isinstance(number, int) or number < 0:
-                raise ValueError(f"{name} must be a whole number, 0 or more, not {number!r}")
+            if not isinstance(number, (int, float)) or number != int(number):
+                raise ValueError(f"{name} must be a whole number, not {number!r}")
         if compress not in (None, "gzip"):
             raise ValueError(f"compress must be 'gzip' or None, not {compress!r}")
-        self.maxBytes = maxBytes
-        self.backupCount = backupCount
+        self.maxBytes = int(maxBytes)
+        self.backupCount = int(backupCount)
         self.compress = compress
         self._busy = False  # this thread is in the middle of an append or a rollover
         self._rolling = False  # … of a rollover
@@ -111,7 +115,7 @@ class _RotatingHandler(FileHandler):
     ) -> bool:
         """Append to *stream*. Return False if by now there is another to append to."""
         try:
-            locked = stream.lock()
+            locked = stream.lock(self._patience())
             now = time.monotonic()
             if not locked or now - self._followed >= self._follow_after:
                 self._follow()
@@ -148,7 +152,7 @@ class _RotatingHandler(FileHandler):
         if not (type(stream) is AppendFile and stream.is_regular):
             return True
         try:
-            locked = stream.lock()
+            locked = stream.lock(self._patience())
             self._follow()
             if self.stream is not stream:
                 return False
@@ -160,6 +164,11 @@ class _RotatingHandler(FileHandler):
         finally:
             if self.stream is stream:
                 stream.unlock()
+
+    def _patience(self) -> float:
+        # Who appends without the lock, while a rotator copies and removes the file, may lose a
+        # record. Renaming alone never takes long, except for one who is stopped.
+        return _WAIT_FOR_ROTATOR if callable(self.rotator) else _LOCK_WAIT
 
     # The rollover.
 
@@ -276,7 +285,7 @@ class RotatingFileHandler(_RotatingHandler, logging.handlers.RotatingFileHandler
 
     It takes the arguments of `logging.handlers.RotatingFileHandler`, those of `FileHandler`, and
     *compress*: "gzip" turns each backup into one with `.gz`, in a thread of its own and a few
-    seconds after the rollover. No file is larger than *maxBytes* bytes, but one that holds a
+    seconds after the rollover. Each file stays below *maxBytes* bytes, but for one that holds a
     single larger record; *backupCount* older ones are kept. With either of them 0, nothing is
     rolled over.
 
@@ -285,7 +294,8 @@ class RotatingFileHandler(_RotatingHandler, logging.handlers.RotatingFileHandler
     go on to the file as it is, and it is tried again a second later. A stopped process stalls the
     others for one second at most, once; after that the size may be exceeded until it moves again.
     All programs that share the file should use this handler, with the same arguments. *namer* and
-    *rotator* work as in `logging`; they are called while the file is locked, and must not log.
+    *rotator* work as in `logging`; they are called while the file is locked, must not log, and
+    hold up whoever else writes to it.
     """
 
     def __init__(
@@ -308,8 +318,8 @@ class RotatingFileHandler(_RotatingHandler, logging.handlers.RotatingFileHandler
             self,
             filename,
             mode,
-            maxBytes,
-            backupCount,
+            int(maxBytes),
+            int(backupCount),
             encoding or "utf-8",
             True,
             errors or "backslashreplace",
@@ -347,10 +357,10 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
     one period always does: `app.log.2026-11-23`, `app.log.2026-11-23.1`, and so on. No backup is
     ever written over. *backupCount* counts files; 0 keeps all.
 
-    A period begins with the file: a new file's age is counted from its last record when it is
-    opened, and "midnight" and "W0" to "W6" are the clock's (with *atTime*; daylight saving is
-    regarded). So processes agree, whenever they were started. A clock that is set back or forth by
-    an hour causes one more rollover at most.
+    "midnight" and "W0" to "W6" are the clock's, with *atTime*; daylight saving is regarded. With
+    "S", "M", "H" and "D" a period begins with the file, or with its last record when it is opened,
+    as in `logging`; of several processes the first whose period ends rolls over for all. A clock
+    that is set back or forth by an hour causes one more rollover at most.
 
     What `RotatingFileHandler` says of processes, failures, *namer* and *rotator* holds here.
     """
@@ -381,16 +391,13 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
             filename,
             when,
             interval,
-            backupCount,
+            int(backupCount),
             encoding or "utf-8",
             True,
             utc,
             atTime,
             errors or "backslashreplace",
         )
-        # %Y-%m-%d as a pattern, and the number of one more file of the same period.
-        date = re.sub("%[mdHMS]", r"\\d{2}", self.suffix.replace("%Y", r"\d{4}"))
-        self._dated = re.compile(rf"(?<!\d)({date})(?:\.(\d+))?(?!\d)")
         self._begin(delay)
 
     def _open(self) -> Any:
@@ -447,8 +454,12 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
             begin = self._clock(self.rolloverAt) - datetime.timedelta(seconds=self.interval)
         date = begin.strftime(self.suffix)
         numbers = [number for known, number, _ in self._backups() if known == date]
-        number = f".{max(numbers) + 1}" if numbers else ""
-        return self.rotation_filename(f"{self.baseFilename}.{date}{number}")
+        for number in itertools.count(max(numbers, default=-1) + 1):
+            dated = f"{self.baseFilename}.{date}" + (f".{number}" if number else "")
+            name = self.rotation_filename(dated)
+            if _ending(name) is None:
+                return name
+        raise AssertionError("unreachable")
 
     def getFilesToDelete(self) -> list[str]:
         """Return the backups that are more than *backupCount*, the oldest first."""
@@ -457,11 +468,20 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
 
     def _backups(self) -> list[tuple[str, int, str]]:
         """Return date, number and path of this handler's backups, the oldest first."""
-        folder, _ = os.path.split(self.baseFilename)
+        # The suffix as a pattern, and the number of one more file of the same period.
+        date = re.sub("%(.)", lambda part: _DIGITS.get(part[1], r"\d{2}"), re.escape(self.suffix))
+        dated = re.compile(rf"(?<!\d)({date})(?:\.(\d+))?(?!\d)")
+        folder = os.path.dirname(self.rotation_filename(f"{self.baseFilename}.{self.suffix}"))
+        try:
+            names = set(os.listdir(folder))
+        except FileNotFoundError:  # a namer's, which its rotator will make
+            return []
         found = []
-        for name in os.listdir(folder):
+        for name in names:
             plain = name.removesuffix(GZIPPED)
-            for match in self._dated.finditer(plain):
+            if plain == name and name + GZIPPED in names:
+                continue  # compressed by one that was killed before removing it
+            for match in dated.finditer(plain):
                 # A namer may have put anything around the date. Is it what it makes of this one?
                 of_this = self.rotation_filename(f"{self.baseFilename}.{match[0]}")
                 if os.path.basename(of_this) == plain:
@@ -471,6 +491,9 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
 
     def _plain_backups(self) -> list[str]:
         return [path for *_, path in self._backups() if not path.endswith(GZIPPED)]
+
+
+_DIGITS = {"Y": r"\d{4}", "j": r"\d{3}", "b": r"\w+", "B": r"\w+", "a": r"\w+", "A": r"\w+"}
 
 
 def _status(path: str) -> os.stat_result | None:
