@@ -36,7 +36,7 @@ _BEGIN = 60.0  # seconds that processes have to begin
 
 # A round ends with whatever comes first, so that its log fits on the disk and is judged soon.
 _ROUND_SECONDS = 20.0
-_ROUND_BYTES = 100_000_000
+_ROUND_BYTES = 300_000_000
 _ROUND_ROLLOVERS = 400
 _ROUND_KILLS = 100
 _ROUND_FORKS = 200
@@ -141,7 +141,7 @@ class Round:
         if not writing:
             time.sleep(0.001)
             return False
-        time.sleep(self.dice.uniform(0, 0.01))
+        time.sleep(self.dice.uniform(0, 0.004))
         victim = self.dice.choice(writing)
         process = self.processes.pop(victim)
         if process.ended():
@@ -244,8 +244,10 @@ def _kill_writers(
         lambda: this.start(write, inherited),
         this.start_program,
     ]
-    for number in range(processes):
-        starts[number % 3]()
+    this.start_program()
+    if this.began():  # it takes long to: only then the others, that need not wait
+        for number in range(1, processes):
+            starts[number % 2]()
     wanted = kills - storm.figures.counts["kills"]
     if this.began():
         last = time.monotonic()
