@@ -426,6 +426,36 @@ def test_a_child_that_abandons_does_not_release_the_parents_lock(opened):
     assert not another.try_lock()
 
 
+def test_a_child_has_as_many_descriptors_as_its_parent(opened):
+    file = opened()
+    count = len(os.listdir("/proc/self/fd"))
+
+    def child():
+        before = len(os.listdir("/proc/self/fd"))
+        file.after_fork()
+        return len(os.listdir("/proc/self/fd")) - before
+
+    assert in_fork(child)[1] == "0"
+    assert len(os.listdir("/proc/self/fd")) == count
+
+
+def test_an_interrupt_of_a_childs_first_record_is_one(opened, path, monkeypatch):
+    file = opened()
+    file.append(b"parent's\n")
+
+    def interrupt():
+        file.append(b"inner\n")
+        put(path, b"fragment")
+
+    def child():
+        file.after_fork()
+        nested_at(monkeypatch, "write", True, interrupt)
+        file.append(b"outer\n")
+
+    in_fork(child)
+    assert text(path) == b"parent's\ninner\nfragmen\nouter\n"
+
+
 def test_a_child_forked_in_mid_append_can_append(opened, path, monkeypatch):
     file = opened()
     answers = []
@@ -434,12 +464,15 @@ def test_a_child_forked_in_mid_append_can_append(opened, path, monkeypatch):
         file.after_fork()
         put(path, b"fragment")
         file.append(b"child's\n")
-        return "done"
+        looks = []
+        monkeypatch.setattr(os, "lseek", lambda *call: looks.append(call) or LSEEK(*call))
+        file.append(b"again\n")
+        return len(looks)  # one, as it is no record in the middle of another
 
     nested_at(monkeypatch, "write", False, lambda: answers.append(in_fork(child)[1]))
     file.append(b"parent's\n")
-    assert answers == ["done"]
-    assert text(path) == b"parent's\nfragmen\nchild's\n"
+    assert answers == ["1"]
+    assert text(path) == b"parent's\nfragmen\nchild's\nagain\n"
 
 
 def test_a_child_of_a_moved_file_stays_with_it(opened, path):
@@ -490,13 +523,21 @@ def test_without_proc_another_file_at_the_path_is_not_taken_for_ours(opened, pat
         capabilities.another_opening(file.fileno(), path, os.O_WRONLY)
     assert len(os.listdir("/proc/self/fd")) == count
 
+    another = opened(path + ".1")
+    assert file.try_lock()
+
     def child():
         file.after_fork()
-        put(path + ".1", b"not looked at: the offset is the parent's")
+        looks = []
+        monkeypatch.setattr(os, "lseek", lambda *call: looks.append(call) or LSEEK(*call))
         file.append(b"child's\n")
+        file.unlock()
+        file.close()
+        return looks
 
-    in_fork(child)
-    assert text(path + ".1").endswith(b"parent'schild's\n")
+    assert in_fork(child)[1] == "[]"  # for the offset is the parent's
+    assert not another.try_lock()  # and so is the lock
+    assert text(path + ".1") == b"child's\n"
     assert text(path) == b""
 
 
