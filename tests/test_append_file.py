@@ -903,10 +903,17 @@ def test_a_byte_order_mark_stands_once_at_the_begin(opened, path, encoding):
     assert text(path) == mark + record("first\nsecond\nagain\nreopened\n")
 
 
-def test_a_byte_order_mark_is_left_to_whoever_has_the_lock(opened, path):
-    assert opened().try_lock()
-    opened(encoding="utf-8-sig")
-    assert text(path) == b""
+def test_a_byte_order_mark_waits_for_whoever_has_the_lock(opened, path, monkeypatch):
+    other = opened()
+    assert other.try_lock()
+
+    def other_writes():
+        other.append(b"\xef\xbb\xbffirst\n")
+        other.unlock()
+
+    monkeypatch.setattr(capabilities, "give_way", other_writes)
+    opened(encoding="utf-8-sig").append(b"next\n")
+    assert text(path) == b"\xef\xbb\xbffirst\nnext\n"
 
 
 # Systems with less
