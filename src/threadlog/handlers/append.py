@@ -65,20 +65,20 @@ class AppendFile:
         self._inode = (status.st_dev, status.st_ino)
         self.is_regular = stat.S_ISREG(status.st_mode)
         self._can_look = self.is_regular and _is_readable(self._descriptor)
-        self._write_byte_order_mark()
-        self._end = 0  # where our last record ended: what stands before it needs no look
+        self._mark = "".encode(encoding) if self.is_regular else b""
+        if self._mark:
+            self._write_byte_order_mark()
+        self._end = len(self._mark)  # where our last record ended: before it needs no look
         self._appending = False
         self._outer_end: int | None = None  # where the record that was interrupted has ended
 
     def _write_byte_order_mark(self) -> None:
-        mark = "".encode(self.encoding)
-        if mark and self.is_regular:
-            try:
-                self.lock()
-                if self.size() == 0:
-                    os.write(self._descriptor, mark)
-            finally:
-                self.unlock()
+        try:
+            self.lock()
+            if self.size() == 0:
+                os.write(self._descriptor, self._mark)
+        finally:
+            self.unlock()
 
     def append(self, record: bytes, start: int | None = None) -> None:
         """Write *record* whole. Raises OSError if that cannot be done.
@@ -145,7 +145,7 @@ class AppendFile:
 
     def _look_before(self, start: int, record: bytes) -> None:
         """Give the fragment before *record*, which begins at *start*, a line of its own."""
-        if start <= 0 or record[-1:] != _NEWLINE:
+        if start <= len(self._mark) or record[-1:] != _NEWLINE:
             return
         if os.pread(self._descriptor, 1, start - 1) == _NEWLINE:
             return
@@ -171,7 +171,7 @@ class AppendFile:
         except OSError:
             self._can_look = False  # records arrive whole still; the offset is the parent's
             return
-        self._end = 0
+        self._end = len(self._mark)
         self._descriptor, inherited = own, self._descriptor
         os.close(inherited)
 
@@ -228,6 +228,8 @@ class AppendFile:
 
     def try_lock(self) -> bool:
         """Take the file's lock; return False at once if another opening of it has it."""
+        if self.closed:
+            return False
         self._locked = True  # first: an interrupt may come between the lock and its note
         self._locked = capabilities.try_lock(self._descriptor)
         return self._locked
@@ -268,7 +270,7 @@ class AppendFile:
         """Append *text*, encoded. Not for several threads at once: log, or hold `handler.lock`."""
         if self.closed:
             self._refuse()
-        self.append(text.encode(self.encoding, self.errors))
+        self.append(text.encode(self.encoding, self.errors).removeprefix(self._mark))
         return len(text)
 
     def flush(self) -> None:
@@ -305,7 +307,10 @@ def _open(path: str, mode: str, permissions: int | None, follow_symlinks: bool) 
             return _open_existing(path, flags)
         with contextlib.suppress(FileExistsError):
             return _create(path, flags, permissions)
-    return os.open(path, flags | os.O_CREAT, 0o666)  # a link whose target is missing
+    # A link whose target is missing.
+    descriptor = os.open(path, flags | os.O_CREAT, 0o666)
+    _set_permissions(descriptor, permissions)
+    return descriptor
 
 
 def _open_existing(path: str, flags: int) -> int:
@@ -319,13 +324,17 @@ def _create(path: str, flags: int, permissions: int | None) -> int:
     # Narrow first, then exact: nobody can open it in between.
     narrow = 0o666 if permissions is None else permissions & 0o600
     descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, narrow)
+    _set_permissions(descriptor, permissions)
+    return descriptor
+
+
+def _set_permissions(descriptor: int, permissions: int | None) -> None:
     if permissions is not None and hasattr(os, "fchmod"):
         try:
             os.fchmod(descriptor, permissions)
         except OSError:
             os.close(descriptor)
             raise
-    return descriptor
 
 
 def _is_regular_or_missing(path: str) -> bool:

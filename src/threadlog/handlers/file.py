@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import locale
 import logging
 import math
@@ -134,7 +135,7 @@ class FileHandler(logging.FileHandler):
         try:
             text = self.format(record)
         except Exception:
-            self.handleError(record)
+            self._report_error(record)
             text = self._substitute(record)
         if self._lost is not None:
             self._report_lost()
@@ -150,6 +151,11 @@ class FileHandler(logging.FileHandler):
             self.handleError(record)
         if self._unfinished:
             self._finish(record)
+
+    def _report_error(self, record: logging.LogRecord) -> None:
+        # Showing the arguments may recurse as formatting them did; handleError lets that pass.
+        with contextlib.suppress(RecursionError):
+            self.handleError(record)
 
     def _finish(self, record: logging.LogRecord) -> None:  # noqa: ARG002  a subclass reports by it
         """Do what must wait until the lock is released."""
@@ -224,6 +230,7 @@ class FileHandler(logging.FileHandler):
         except OSError:
             if stream.is_linked():
                 return False
+            self._followed = -math.inf  # nothing is to be written to a file without a name
             raise
         return True
 
