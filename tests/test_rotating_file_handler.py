@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gzip
 import inspect
 import json
 import logging
@@ -13,7 +14,6 @@ import re
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 
 import pytest
@@ -40,16 +40,6 @@ def files(path):
 
 def descriptors():
     return len(os.listdir("/proc/self/fd"))
-
-
-def start(code, *arguments):
-    """Run *code* in an interpreter of its own that one talks to by lines."""
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
 
 
 def said(process):
@@ -83,6 +73,25 @@ def make(path):
             return handler
 
         yield make
+
+
+@pytest.fixture
+def start():
+    """Run code in an interpreter of its own that one talks to by lines. None outlives the test."""
+    with contextlib.ExitStack() as at_end:
+
+        def start(code, *arguments):
+            process = subprocess.Popen(
+                [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            at_end.enter_context(process)
+            at_end.callback(process.kill)
+            return process
+
+        yield start
 
 
 @pytest.fixture
@@ -804,8 +813,6 @@ while attempt(step):
 
 def row(folder):
     """Return the number of each backup and the text of each file, oldest first."""
-    import gzip
-
     numbers, texts = [], []
     for file in folder.iterdir():
         match = re.fullmatch(r"app\.log(?:\.[-\d]{10})?(?:\.(\d+))?(\.gz)?", file.name)
@@ -824,7 +831,7 @@ def row(folder):
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("way", ["kill", "error"])
 @pytest.mark.parametrize("kind", ["size", "time", "gzip"])
-def test_a_crash_at_any_step_of_a_rollover_loses_and_doubles_nothing(tmp_path, kind, way):
+def test_a_crash_at_any_step_of_a_rollover_loses_and_doubles_nothing(tmp_path, start, kind, way):
     driver = start(CRASHES, tmp_path, kind, way)
     answers, _ = driver.communicate(timeout=100)
     assert driver.returncode == 0
@@ -883,7 +890,7 @@ handler.close()
 
 
 @pytest.mark.timeout(90)
-def test_programs_started_separately_share_a_file_and_rotate_it(path):
+def test_programs_started_separately_share_a_file_and_rotate_it(path, start):
     writers = [start(WRITERS, path, who) for who in "abcd"]
     assert [said(writer) for writer in writers] == ["ready"] * 4
     for writer in writers:
@@ -917,7 +924,7 @@ for line in sys.stdin:
 """
 
 
-def test_a_process_that_was_idle_writes_to_the_current_file(path, make):
+def test_a_process_that_was_idle_writes_to_the_current_file(path, make, start):
     idle = start(IDLE, path)
     assert said(idle) == "ready"
     idle.stdin.write("early\n")
@@ -943,7 +950,7 @@ sys.stdin.read()
 
 @pytest.mark.timeout(60)
 def test_a_stopped_process_that_holds_the_lock_stalls_others_for_a_second_once(
-    path, make, monkeypatch
+    path, make, start, monkeypatch
 ):
     handler = make(50)
     log(handler, "first")
