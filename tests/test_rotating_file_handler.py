@@ -979,6 +979,48 @@ def test_a_stopped_process_that_holds_the_lock_stalls_others_for_a_second_once(
     assert files(path)[".1"].count("\n") == 22
 
 
+def test_a_record_written_without_the_lock_to_a_file_deleted_meanwhile_is_written_again(
+    path, make, clock, monkeypatch
+):
+    def sleep(seconds):
+        clock.now += seconds
+
+    handler, stopped = make(1000), make(1000)
+    log(handler, "first")
+    assert stopped.stream.try_lock()
+    monkeypatch.setattr(time, "sleep", sleep)
+    write = os.write
+
+    def write_late(descriptor, data):
+        monkeypatch.setattr(os, "write", write)
+        path.unlink()  # as by the rollovers of one that goes on just now
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write_late)
+    log(handler, "second")
+    assert files(path) == {"": "second\n"}
+
+
+def test_namer_and_rotator_are_called_while_the_file_is_locked(path, make):
+    handler = make(30)
+    other = os.open(path, os.O_RDWR)
+    taken = []
+
+    def namer(name):
+        taken.append(capabilities.try_lock(other))
+        return name
+
+    def rotator(source, destination):
+        taken.append(capabilities.try_lock(other))
+        os.rename(source, destination)
+
+    handler.namer, handler.rotator = namer, rotator
+    log(handler, "12345678901234567890", "second 8901234567890")
+    os.close(other)
+    assert len(taken) > 2
+    assert not any(taken)
+
+
 def test_after_a_rollover_others_that_have_not_looked_yet_go_to_the_new_file(path, make, clock):
     roller, other = make(1000, 3), make(1000, 3)
     log(roller, "first")
