@@ -874,7 +874,7 @@ logging.raiseExceptions = False
 handler = RotatingFileHandler(path, maxBytes=4096, backupCount=900)
 
 def write(thread):
-    for number in range(400):
+    for number in range(600):
         text = f"{who}.{thread} {number} " + "x" * (number % 80)
         handler.handle(logging.makeLogRecord({"msg": text}))
 
@@ -901,7 +901,7 @@ def test_programs_started_separately_share_a_file_and_rotate_it(path, start):
         assert writer.returncode == 0
     numbers, texts = row(path.parent)
     assert numbers == list(range(len(numbers)))
-    assert len(numbers) > 35
+    assert len(numbers) > 50
     assert max(len(text) for text in texts) < 4096
     found = {}
     for line in "".join(texts).splitlines():
@@ -909,7 +909,7 @@ def test_programs_started_separately_share_a_file_and_rotate_it(path, start):
         assert rest == ["x" * (int(number) % 80)]
         found.setdefault(who, []).append(int(number))
     # Each record once, and in each thread's order over the concatenated files.
-    assert found == {f"{who}.{thread}": list(range(400)) for who in "abcd" for thread in (0, 1)}
+    assert found == {f"{who}.{thread}": list(range(600)) for who in "abcd" for thread in (0, 1)}
 
 
 IDLE = """
