@@ -325,7 +325,7 @@ def test_a_plain_backup_beside_its_compressed_one_is_removed(path, make, later):
     assert endings(path) == ["", ".1.gz", ".2.gz"]
 
 
-def test_a_dated_backup_beside_its_compressed_one_is_compressed_over_it(path, make, later):
+def test_a_dated_backup_beside_its_compressed_one_goes(path, make, later):
     path.with_name("app.log.2024-03-15").write_text("0\n")
     path.with_name("app.log.2024-03-15.gz").write_bytes(gzip.compress(b"0\n"))
     handler = make(cls=TimedRotatingFileHandler, when="midnight", maxBytes=0)

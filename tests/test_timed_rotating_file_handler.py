@@ -77,8 +77,7 @@ def clock(monkeypatch):
         status = fstat(descriptor)
         if status.st_mtime < real:  # set by os.utime
             return status
-        named = {name: getattr(status, name) for name in dir(status) if name.startswith("st_")}
-        return os.stat_result(tuple(status), named | {"st_mtime": clock.now})
+        return os.stat_result(tuple(status), {"st_mtime": clock.now})
 
     ours = types.SimpleNamespace(**vars(time))
     ours.time = clock.time
@@ -308,8 +307,8 @@ def test_a_files_age_is_counted_from_its_last_record(path, make, clock):
         ({"interval": 0}, "interval must be a whole number, 1 or more, not 0"),
         ({"interval": -1}, "interval must be a whole number, 1 or more, not -1"),
         ({"interval": 1.5}, "interval must be a whole number, 1 or more, not 1.5"),
-        ({"maxBytes": -1}, "maxBytes must be a whole number"),
-        ({"backupCount": -1}, "backupCount must be a whole number"),
+        ({"maxBytes": 1.5}, "maxBytes must be a whole number, not 1.5"),
+        ({"backupCount": "3"}, "backupCount must be a whole number, not '3'"),
         ({"compress": "zip"}, "compress must be 'gzip' or None"),
     ],
 )
@@ -384,8 +383,9 @@ def test_a_record_larger_than_max_bytes_has_a_file_of_its_own(path, make):
     assert files(path) == {".2024-03-15": "x" * 50 + "\n", "": "after\n"}
 
 
-def test_backup_count_0_keeps_all(path, make, clock):
-    days(make("midnight"), clock, *"abcdefgh")
+@pytest.mark.parametrize("backupCount", [0, -1])
+def test_backup_count_0_keeps_all(path, make, clock, backupCount):
+    days(make("midnight", backupCount=backupCount), clock, *"abcdefgh")
     assert len(files(path)) == 8
 
 
