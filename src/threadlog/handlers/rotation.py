@@ -60,6 +60,7 @@ class _RotatingHandler(FileHandler):
         self.maxBytes = int(maxBytes)
         self.backupCount = int(backupCount)
         self.compress = compress
+        self._blank = 0  # bytes at the begin of the file that are no record
         self._busy = False  # this thread is in the middle of an append or a rollover
         self._rolling = False  # … of a rollover
         self._left: list[tuple[float, AppendFile]] = []  # rolled over when, and still locked
@@ -105,8 +106,9 @@ class _RotatingHandler(FileHandler):
             self._busy = True
             try:
                 for turn in itertools.count():
-                    if self._append_locked(self.stream, record, data, turn):
+                    if self._append_locked(stream, record, data, turn):
                         return
+                    stream = self.stream or self._current_stream()
             finally:
                 self._busy = False
 
@@ -124,7 +126,8 @@ class _RotatingHandler(FileHandler):
             if self._left:
                 self._close_left(now)
             size = stream.size()
-            if locked and self._is_due(size, record, len(data)) and (size or not turn):
+            # What our own rollover has left is taken as it is, whatever is due.
+            if locked and (turn == 0 or size > self._blank) and self._is_due(size, record, data):
                 self._try_rollover()
                 if self.stream is not stream:
                     return False
@@ -175,16 +178,16 @@ class _RotatingHandler(FileHandler):
     def _rotates(self) -> bool:
         return self.backupCount > 0
 
-    def _is_due(self, size: int, record: logging.LogRecord, length: int) -> bool:
+    def _is_due(self, size: int, record: logging.LogRecord, data: bytes) -> bool:
         if self._failed_at is not None and time.monotonic() - self._failed_at < _RETRY_AFTER:
             return False
         if self._asks_subclass:
             return bool(self.shouldRollover(record))
-        return self._should_roll(size, length)
+        return self._should_roll(size, len(data))
 
     def _should_roll(self, size: int, length: int) -> bool:
-        # An empty file is never rolled over, so that a record of any length has its place.
-        return 0 < self.maxBytes <= size + length and size > 0
+        # Without a record no file is too large, so that one of any length has its place.
+        return 0 < self.maxBytes <= size + length and size > self._blank
 
     def shouldRollover(self, record: logging.LogRecord) -> bool:
         """Return whether *record* would go to a new file."""
@@ -192,7 +195,7 @@ class _RotatingHandler(FileHandler):
         if status is None or not stat.S_ISREG(status.st_mode):
             return False
         length = 0
-        if self.maxBytes > 0 and status.st_size > 0:
+        if self.maxBytes > 0:
             length = len(self._encode(self.format(record)))
         return self._should_roll(status.st_size, length)
 
@@ -215,6 +218,9 @@ class _RotatingHandler(FileHandler):
             self._failed_at = time.monotonic()
         else:
             self._failed_at = None
+            # A byte order mark, and what a subclass may have written at the begin.
+            stream = self.stream or self._current_stream()
+            self._blank = stream.tell()
 
     def _roll(self) -> None:
         if self._rolling:  # a signal handler asks for what it has interrupted
@@ -228,6 +234,7 @@ class _RotatingHandler(FileHandler):
 
     def _roll_once(self) -> None:
         old = self.stream
+        self._close_left(time.monotonic())
         if not old.is_current():  # it has been renamed before: that must not be done again
             if self._open_in_place_of(old):
                 old.close()
