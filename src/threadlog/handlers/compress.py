@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import zlib
@@ -81,7 +82,8 @@ def _compress(
                 if now is None or os.fstat(source).st_size != size:
                     return  # deleted meanwhile, or written to by a stranger: the next round
                 os.rename(part, now + GZIPPED)
-                os.unlink(now)
+                with contextlib.suppress(FileNotFoundError):  # another has seen both
+                    os.unlink(now)
 
             exclusively(take_its_place)
         finally:

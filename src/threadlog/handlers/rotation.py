@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _LOCK_WAIT = 1.0  # seconds: as long a stopped process that holds the lock stalls us, once
 _WAIT_FOR_ROTATOR = 60.0  # seconds: as long another's rotator may take
 _RETRY_AFTER = 1.0  # seconds until a rollover that has failed is tried again
-_TICK = 0.05  # seconds: a file's time may be as much behind the clock
+_TICK = 0.02  # seconds: a file's time may be as much behind the clock
 
 
 class _RotatingHandler(FileHandler):
@@ -253,6 +253,14 @@ class _RotatingHandler(FileHandler):
             elif old.size() > 0:  # a rotator may copy the file and empty it
                 raise FileExistsError(f"{self.baseFilename} is still there after rotate()")
 
+    def _remove(self, path: str) -> None:
+        """Remove a backup, when nobody can append to it any more: see `_follow_after`."""
+        since = time.time() - os.stat(path, follow_symlinks=False).st_mtime
+        rest = self._follow_after + _TICK
+        if 0 <= since < rest:
+            time.sleep(rest - since)
+        os.remove(path)
+
     def _close_left(self, now: float) -> None:
         while self._left and now - self._left[0][0] >= self._follow_after:
             self._left.pop(0)[1].close()
@@ -343,7 +351,7 @@ class RotatingFileHandler(_RotatingHandler, logging.handlers.RotatingFileHandler
         free = next((n for n in range(1, count + 1) if _ending(self._backup(n)) is None), count)
         oldest = self._backup(free)
         if (ending := _ending(oldest)) is not None:
-            os.remove(oldest + ending)
+            self._remove(oldest + ending)
         for number in range(free - 1, 0, -1):
             backup = self._backup(number)
             ending = _ending(backup) or ""
@@ -351,8 +359,16 @@ class RotatingFileHandler(_RotatingHandler, logging.handlers.RotatingFileHandler
         self.rotate(self.baseFilename, self._backup(1))
 
     def _plain_backups(self) -> list[str]:
-        paths = (self._backup(number) for number in range(1, self.backupCount + 1))
-        return [path for path in paths if os.path.lexists(path)]
+        found, missing = [], 0
+        for number in range(1, self.backupCount + 1):
+            path = self._backup(number)
+            ending = _ending(path)
+            if ending == "":
+                found.append(path)
+            missing = missing + 1 if ending is None else 0
+            if missing == 2:  # one who was killed has left a gap, of one
+                break
+        return found
 
 
 class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingFileHandler):
@@ -446,7 +462,7 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
         if self.backupCount > 0:
             oldest_first = self._backups()
             for *_, path in oldest_first[: max(0, len(oldest_first) + 1 - self.backupCount)]:
-                os.remove(path)
+                self._remove(path)
         self.rotate(self.baseFilename, name)
         if self.backupCount > 0:
             for path in self.getFilesToDelete():  # a subclass may have its own idea
@@ -513,6 +529,7 @@ def _status(path: str) -> os.stat_result | None:
 def _ending(path: str) -> str | None:
     """Return what *path* ends with where it exists: "" or ".gz", or None where it does not."""
     plain, gzipped = os.path.lexists(path), os.path.lexists(path + GZIPPED)
-    if plain and gzipped:  # whoever compressed it was killed before removing it
-        os.remove(path)
+    if plain and gzipped:  # whoever compressed it is just removing it, or was killed before
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
     return GZIPPED if gzipped else "" if plain else None
