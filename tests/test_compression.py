@@ -325,6 +325,14 @@ def test_a_plain_backup_beside_its_compressed_one_is_removed(path, make, later):
     assert endings(path) == ["", ".1.gz", ".2.gz"]
 
 
+def test_a_plain_backup_beside_its_compressed_one_is_removed_further_back_too(path, make, later):
+    path.with_name("app.log.1.gz").write_bytes(gzip.compress(b"1\n"))
+    path.with_name("app.log.2").write_text("0\n")
+    path.with_name("app.log.2.gz").write_bytes(gzip.compress(b"0\n"))
+    log(make(), TEXT, TEXT)
+    assert files(path) == {"": f"{TEXT}\n", ".1": f"{TEXT}\n", ".2.gz": "1\n", ".3.gz": "0\n"}
+
+
 def test_a_dated_backup_beside_its_compressed_one_goes(path, make, later):
     path.with_name("app.log.2024-03-15").write_text("0\n")
     path.with_name("app.log.2024-03-15.gz").write_bytes(gzip.compress(b"0\n"))

@@ -272,6 +272,17 @@ def test_a_day_of_23_hours_has_its_own_name(path, make, clock, zone):
     }
 
 
+def test_with_utc_a_day_ends_at_midnight_in_greenwich(path, make, clock, zone):
+    zone(BERLIN)
+    handler = make("midnight")
+    log(handler, "friday")
+    clock.now = utc("2024-03-15T23:59:59")  # Saturday in Berlin
+    log(handler, "late")
+    clock.now = utc("2024-03-16T00:00:00")
+    log(handler, "saturday")
+    assert files(path) == {"": "saturday\n", ".2024-03-15": "friday\nlate\n"}
+
+
 def test_an_interval_of_days_spans_a_day_of_25_hours(path, make, clock, zone):
     zone(BERLIN)
     handler = make("midnight", 3, utc=False, delay=True)
@@ -353,6 +364,17 @@ def test_no_backup_is_written_over_where_the_program_sets_a_suffix_of_its_own(pa
         log(handler, text)
         handler.doRollover()
     assert files(path) == {".20240315.2": "c\n", ".20240315.3": "d\n", "": ""}
+
+
+def test_no_backup_is_written_over_where_a_namer_hides_the_date(path, make):
+    handler = make("midnight")
+    handler.namer = lambda name: os.path.join(
+        os.path.dirname(name), "app.log." + name.rsplit(".log.", 1)[1].replace("2024", "last-year")
+    )
+    for text in "abc":
+        log(handler, text)
+        handler.doRollover()
+    assert sorted(files(path).values()) == ["", "a\n", "b\n", "c\n"]
 
 
 def test_size_together_with_time(path, make, clock):
