@@ -137,6 +137,13 @@ def test_without_compress_backups_stay_plain(path, make, later):
     assert endings(path) == ["", ".1"]
 
 
+def test_one_thread_sees_to_all_backups(path, make, later):
+    log(make(), TEXT, TEXT, TEXT, TEXT)
+    assert len(later.started) == 1
+    later.run()
+    assert endings(path) == ["", ".1.gz", ".2.gz", ".3.gz"]
+
+
 def test_a_rollover_by_hand_is_compressed_too(path, make, soon):
     handler = make(maxBytes=1000)
     log(handler, TEXT)
