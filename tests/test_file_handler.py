@@ -34,8 +34,29 @@ def path(tmp_path):
     return str(tmp_path / "log")
 
 
+class Clock:
+    """The time module, whose monotonic clock stands still until a test puts it forward."""
+
+    def __init__(self):
+        self.ahead = 0.0
+        self.started = time.monotonic()
+
+    def __getattr__(self, name):
+        return getattr(time, name)
+
+    def monotonic(self):
+        return self.started + self.ahead
+
+
 @pytest.fixture
-def opened(path):
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("threadlog.handlers.file.time", clock)
+    return clock
+
+
+@pytest.fixture
+def opened(path, clock):
     """Create handlers, by default of *path*, which are closed afterwards."""
     with contextlib.ExitStack() as closing:
 
@@ -57,26 +78,6 @@ def public():
     os.chmod(folder, 0o777)
     yield Path(folder)
     shutil.rmtree(folder)
-
-
-class Clock:
-    """The time module, whose monotonic clock a test puts forward."""
-
-    def __init__(self):
-        self.ahead = 0.0
-
-    def __getattr__(self, name):
-        return getattr(time, name)
-
-    def monotonic(self):
-        return time.monotonic() + self.ahead
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr("threadlog.handlers.file.time", clock)
-    return clock
 
 
 class Disk:
