@@ -34,11 +34,26 @@ class _Lost:
         self.since = time.time()
         self.until = self.since
         self.reason = ""
+        self.is_being_told = False
 
     def add(self, reason: str) -> None:
         self.count += 1
         self.until = time.time()
         self.reason = reason
+
+    def as_record(self) -> logging.LogRecord:
+        since, until = (
+            time.strftime("%H:%M:%S", time.localtime(at)) for at in (self.since, self.until)
+        )
+        return logging.LogRecord(
+            "threadlog.handlers",
+            logging.WARNING,
+            __file__,
+            0,
+            "%d records lost from %s to %s: %s",
+            (self.count, since, until, self.reason),
+            None,
+        )
 
 
 class FileHandler(logging.FileHandler):
@@ -181,7 +196,7 @@ class FileHandler(logging.FileHandler):
         if type(stream) is AppendFile:
             stream.append(data)
         elif stream is not None:  # set by the program, or opened by an _open of its own
-            stream.write(data.decode(self.encoding, "replace"))
+            stream.write(data.decode(self.encoding, "backslashreplace"))
             stream.flush()
 
     def _current_stream(self) -> Any:
@@ -267,36 +282,36 @@ class FileHandler(logging.FileHandler):
             return first
 
     def _report_lost(self, *, last: bool = False) -> None:
+        """Say in the log how many records were lost, if writing works again."""
         with self.lock:
-            lost, self._lost = self._lost, None
-        if lost is None:  # another thread reports them
-            return
-        record = logging.LogRecord(
-            "threadlog.handlers",
-            logging.WARNING,
-            __file__,
-            0,
-            "%d records lost from %s to %s: %s",
-            (lost.count, _time_of_day(lost.since), _time_of_day(lost.until), lost.reason),
-            None,
-        )
+            lost = self._lost
+            if lost is None or lost.is_being_told:
+                return
+            lost.is_being_told = True
+            told = lost.count
+            record = lost.as_record()
         try:
             stamp(record)
-            self.filter(record)  # for the fields that a filter supplies
+            filtered: Any = self.filter(record)  # for the fields that a filter supplies
+            if isinstance(filtered, logging.LogRecord):  # 3.12+
+                record = filtered
             text = self.format(record)
         except Exception:
             text = self._substitute(record)
         try:
-            data = self._encode(text)
+            data = (text + self.terminator).encode(self.encoding, "backslashreplace")
             with self.lock:
-                self._append(record, data)
+                self._append(record, data.removeprefix(self._mark))
+                lost.count -= told
+                if lost.count == 0:
+                    self._lost = None
         except Exception:
-            if not last:
-                with self.lock:
-                    lost.count += self._lost.count if self._lost else 0
-                    self._lost = lost
-            elif logging.raiseExceptions and sys.stderr:
-                sys.stderr.write(f"{self.baseFilename}: {record.getMessage()}\n")
+            if last:
+                self._lost = None
+                if logging.raiseExceptions and sys.stderr:
+                    sys.stderr.write(f"{self.baseFilename}: {record.getMessage()}\n")
+        finally:
+            lost.is_being_told = False
 
     def _substitute(self, record: logging.LogRecord) -> str:
         """Return what can be shown of a record that cannot be formatted."""
@@ -309,10 +324,6 @@ class FileHandler(logging.FileHandler):
             except Exception:
                 continue
         return f"{record.levelname} {record.name}: {shown}"
-
-
-def _time_of_day(seconds: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(seconds))
 
 
 def _repr(value: object) -> str:
