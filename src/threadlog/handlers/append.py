@@ -23,6 +23,7 @@ _NEWLINE = b"\n"
 
 _YIELDS = 20  # as often another is let run before we sleep
 _PAUSE = 0.0001  # seconds between further attempts
+_BUSY = 10  # as many times a running holder's turn may be waited for
 
 
 class AppendFile:
@@ -59,7 +60,8 @@ class AppendFile:
         self.encoding = encoding
         self.errors = errors
         self._descriptor = -1  # until it is open, there is nothing to close
-        self._locked = self._is_stuck = False
+        self._locked: bool | None = False
+        self._is_stuck = False
         self._descriptor = _open(path, mode, permissions, follow_symlinks)
         status = os.fstat(self._descriptor)
         self._inode = (status.st_dev, status.st_ino)
@@ -218,25 +220,37 @@ class AppendFile:
             capabilities.give_way()
             if self.try_lock():
                 return True
-        give_up = time.monotonic() + patience
+        if self.closed:  # by a signal handler's record, meanwhile
+            return False
+        begun, size = time.monotonic(), self.size()
+        give_up = begun + patience
         while not self._is_stuck and self.is_current():
             time.sleep(_PAUSE)
             if self.try_lock():
                 return True
-            self._is_stuck = time.monotonic() > give_up
+            now = time.monotonic()
+            if now > give_up:
+                before, size = size, self.size()
+                # Somebody has had it, so that none is stopped: the machine is busy.
+                self._is_stuck = size == before or now > begun + _BUSY * patience
+                give_up = now + patience
         return False
 
     def try_lock(self) -> bool:
         """Take the file's lock; return False at once if another opening of it has it."""
         if self.closed:
             return False
-        self._locked = True  # first: an interrupt may come between the lock and its note
+        self._locked = None  # an interrupt may come between the lock and its note
         self._locked = capabilities.try_lock(self._descriptor)
         return self._locked
 
+    @property
+    def has_lock(self) -> bool:
+        return self._locked is True
+
     def unlock(self) -> None:
         """Release the lock if we have it, for all that have inherited the descriptor, too."""
-        if self._locked:
+        if self._locked is not False:
             self._locked = False
             capabilities.unlock(self._descriptor)
 

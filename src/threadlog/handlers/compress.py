@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GZIPPED = ".gz"
+_PART = ".gz.part"
 
 # Rotating handlers do not append to a file that has been renamed; other programs' handlers that
 # follow a moved file within a second may, so that a file rests before it is read.
@@ -44,11 +45,11 @@ def compress_backups(
                 status = os.stat(path)
             except FileNotFoundError:  # renamed by the next rollover
                 continue
-            inode = (status.st_dev, status.st_ino)
-            if now - seen.setdefault(inode, now) >= _REST and not _compress(
-                path, base + GZIPPED + ".part", inode, plain_backups, exclusively
-            ):
-                return
+            inode = _inode(status)
+            if now - seen.setdefault(inode, now) >= _REST:
+                del seen[inode]  # another file may get it
+                if not _compress(path, base + _PART, inode, plain_backups, exclusively):
+                    return
         time.sleep(_LOOK_AGAIN)
 
 
@@ -59,39 +60,42 @@ def _compress(
     plain_backups: Callable[[], list[str]],
     exclusively: Callable[[Callable[[], None]], None],
 ) -> bool:
-    """Compress the backup with this *inode*. Return False if another process is at it."""
+    """Compress the backup with this *inode*. Return False if it is not ours to go on."""
     try:
         source = _open(path, os.O_RDONLY)
     except FileNotFoundError:
         return True
+    target = -1
     try:
-        status = os.fstat(source)
-        if _inode(status) != inode:
+        if _inode(os.fstat(source)) != inode:
             return True  # renamed in between: the next round finds it
         target = _open(part, os.O_WRONLY | os.O_CREAT)
+        if not capabilities.try_lock(target) or not _is_at(part, _inode(os.fstat(target))):
+            return False  # another process is at it
         try:
-            if not capabilities.try_lock(target) or not _is_at(part, _inode(os.fstat(target))):
-                return False
-            os.ftruncate(target, 0)
             size = _pack(source, target)
-            if hasattr(os, "fchmod"):
-                os.fchmod(target, status.st_mode & 0o7777)
+            may_go_on = False
 
             def take_its_place() -> None:
+                nonlocal may_go_on
+                may_go_on = True
                 now = next((path for path in plain_backups() if _is_at(path, inode)), None)
-                if now is None or os.fstat(source).st_size != size:
-                    return  # deleted meanwhile, or written to by a stranger: the next round
-                os.rename(part, now + GZIPPED)
-                with contextlib.suppress(FileNotFoundError):  # another has seen both
-                    os.unlink(now)
+                if now is not None and os.fstat(source).st_size == size:
+                    os.rename(part, now + GZIPPED)
+                    with contextlib.suppress(FileNotFoundError):  # another has seen both
+                        os.unlink(now)
 
             exclusively(take_its_place)
+            return may_go_on
         finally:
+            # Deleted meanwhile, written to by a stranger, or no room: what was made is of no use.
+            if _is_at(part, _inode(os.fstat(target))):
+                os.unlink(part)
             capabilities.unlock(target)
-            _close(target)
     finally:
         _close(source)
-    return True
+        if target >= 0:
+            _close(target)
 
 
 # A forked child must not keep the lock of a file in the making when its parent is killed.
@@ -121,7 +125,10 @@ _SAFE = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os,
 
 
 def _pack(source: int, target: int) -> int:
-    """Write the bytes of *source* to *target* as gzip, and return how many there were."""
+    """Write *source* to *target* as gzip, as readable as it is. Return how many bytes it has."""
+    os.ftruncate(target, 0)
+    if hasattr(os, "fchmod"):
+        os.fchmod(target, os.fstat(source).st_mode & 0o7777)
     packer = zlib.compressobj(wbits=_AS_GZIP)
     size = 0
     while block := os.read(source, _BLOCK):

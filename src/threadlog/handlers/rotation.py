@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _LOCK_WAIT = 1.0  # seconds: as long a stopped process that holds the lock stalls us, once
 _WAIT_FOR_ROTATOR = 60.0  # seconds: as long another's rotator may take
+_MOST_LEFT = 16  # old files that are kept open
 _RETRY_AFTER = 1.0  # seconds until a rollover that has failed is tried again
 _TICK = 0.02  # seconds: a file's time may be as much behind the clock
 
@@ -53,7 +54,9 @@ class _RotatingHandler(FileHandler):
 
     def _configure_rotation(self, maxBytes: int, backupCount: int, compress: str | None) -> None:
         for name, number in (("maxBytes", maxBytes), ("backupCount", backupCount)):
-            if not isinstance(number, (int, float)) or number != int(number):
+            if not isinstance(number, int) and not (
+                isinstance(number, float) and number.is_integer()
+            ):
                 raise ValueError(f"{name} must be a whole number, not {number!r}")
         if compress not in (None, "gzip"):
             raise ValueError(f"compress must be 'gzip' or None, not {compress!r}")
@@ -100,8 +103,7 @@ class _RotatingHandler(FileHandler):
         if not (type(stream) is AppendFile and stream.is_regular and self._rotates()):
             super()._append(record, data)
         elif self._busy:
-            # A signal handler or a finalizer logs in the middle of our own append or rollover.
-            stream.append(data)
+            self._append_nested(data)
         else:
             self._busy = True
             try:
@@ -112,6 +114,15 @@ class _RotatingHandler(FileHandler):
             finally:
                 self._busy = False
 
+    def _append_nested(self, data: bytes) -> None:
+        """Append in the middle of our own append or rollover: in a signal handler or finalizer."""
+        while True:
+            stream = self.stream
+            stream.append(data)
+            if stream.has_lock or stream.is_linked():
+                return
+            self._follow()  # rotated away and deleted, while its lock was waited for
+
     def _append_locked(
         self, stream: AppendFile, record: logging.LogRecord, data: bytes, turn: int
     ) -> bool:
@@ -121,8 +132,8 @@ class _RotatingHandler(FileHandler):
             now = time.monotonic()
             if not locked or now - self._followed >= self._follow_after:
                 self._follow()
-                if self.stream is not stream:
-                    return False
+            if self.stream is not stream:
+                return False
             if self._left:
                 self._close_left(now)
             size = stream.size()
@@ -140,8 +151,10 @@ class _RotatingHandler(FileHandler):
     def _exclusively(self, action: Callable[[], None]) -> None:
         """Run *action* while nobody appends to the path's file, or renames it."""
         with self.lock:
-            if self._busy:  # it is us who have the lock
-                action()
+            if self._busy:
+                # It is us who have the lock, or wait for it: then a signal handler must not.
+                if self.stream.has_lock:
+                    action()
                 return
             self._busy = True
             try:
@@ -255,14 +268,17 @@ class _RotatingHandler(FileHandler):
 
     def _remove(self, path: str) -> None:
         """Remove a backup, when nobody can append to it any more: see `_follow_after`."""
-        since = time.time() - os.stat(path, follow_symlinks=False).st_mtime
-        rest = self._follow_after + _TICK
-        if 0 <= since < rest:
-            time.sleep(rest - since)
-        os.remove(path)
+        with contextlib.suppress(FileNotFoundError):
+            since = time.time() - os.lstat(path).st_mtime
+            rest = self._follow_after + _TICK
+            if 0 <= since < rest:
+                time.sleep(rest - since)
+            os.remove(path)
 
     def _close_left(self, now: float) -> None:
-        while self._left and now - self._left[0][0] >= self._follow_after:
+        while self._left and (
+            now - self._left[0][0] >= self._follow_after or len(self._left) > _MOST_LEFT
+        ):
             self._left.pop(0)[1].close()
 
     def _rename_all(self) -> None:
@@ -284,8 +300,12 @@ class _RotatingHandler(FileHandler):
                 self._compressing = False
 
     def _compress(self) -> None:
+        def exclusively(action: Callable[[], None]) -> None:
+            if not self._closed:  # else it would be opened again
+                self._exclusively(action)
+
         try:
-            compress_backups(self.baseFilename, self._plain_backups, self._exclusively)
+            compress_backups(self.baseFilename, self._plain_backups, exclusively)
         except Exception:
             text = "a backup was not compressed"
             self.handleError(
@@ -439,7 +459,7 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
         at = self.atTime or datetime.time()
         end = now.replace(hour=at.hour, minute=at.minute, second=at.second, microsecond=0)
         if end <= now:
-            end = (end + datetime.timedelta(1)).replace(fold=0)
+            end += datetime.timedelta(1)
         if self.when.startswith("W"):
             # Without atTime a day ends with its last second, that is, with the next one's first.
             weekday = self.dayOfWeek + (self.atTime is None)
@@ -458,16 +478,10 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
         return time.time() >= self.rolloverAt or super()._should_roll(size, length)
 
     def _rename_all(self) -> None:
-        name = self._new_name()
+        self.rotate(self.baseFilename, self._new_name())
         if self.backupCount > 0:
-            oldest_first = self._backups()
-            for *_, path in oldest_first[: max(0, len(oldest_first) + 1 - self.backupCount)]:
+            for path in self.getFilesToDelete():
                 self._remove(path)
-        self.rotate(self.baseFilename, name)
-        if self.backupCount > 0:
-            for path in self.getFilesToDelete():  # a subclass may have its own idea
-                with contextlib.suppress(FileNotFoundError):
-                    os.remove(path)
         self.rolloverAt = self.computeRollover(int(time.time()))
 
     def _new_name(self) -> str:
@@ -503,7 +517,8 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
         for name in names:
             plain = name.removesuffix(GZIPPED)
             if plain == name and name + GZIPPED in names:
-                continue  # compressed by one that was killed before removing it
+                _ending(os.path.join(folder, name))  # removes it
+                continue
             for match in dated.finditer(plain):
                 # A namer may have put anything around the date. Is it what it makes of this one?
                 of_this = self.rotation_filename(f"{self.baseFilename}.{match[0]}")
