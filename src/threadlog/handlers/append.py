@@ -213,13 +213,10 @@ class AppendFile:
         Return False if the path leads to another file meanwhile, or if the holder does not move:
         it is waited for *patience* seconds, and not again until the lock was free once.
         """
-        if self.try_lock():
-            self._is_stuck = False
-            return True
         for _ in range(_YIELDS):  # its holder needs a few microseconds, if it runs
-            capabilities.give_way()
             if self.try_lock():
                 return True
+            capabilities.give_way()
         if self.closed:  # by a signal handler's record, meanwhile
             return False
         begun, size = time.monotonic(), self.size()
@@ -241,8 +238,11 @@ class AppendFile:
         if self.closed:
             return False
         self._locked = None  # an interrupt may come between the lock and its note
-        self._locked = capabilities.try_lock(self._descriptor)
-        return self._locked
+        if capabilities.try_lock(self._descriptor):
+            self._locked, self._is_stuck = True, False
+            return True
+        self._locked = False
+        return False
 
     @property
     def has_lock(self) -> bool:

@@ -107,10 +107,10 @@ class _RotatingHandler(FileHandler):
         else:
             self._busy = True
             try:
-                for turn in itertools.count():
-                    if self._append_locked(stream, record, data, turn):
-                        return
+                turn = 0
+                while not self._append_locked(stream, record, data, turn):
                     stream = self.stream or self._current_stream()
+                    turn += 1
             finally:
                 self._busy = False
 
@@ -128,7 +128,7 @@ class _RotatingHandler(FileHandler):
     ) -> bool:
         """Append to *stream*. Return False if by now there is another to append to."""
         try:
-            locked = stream.lock(self._patience())
+            locked = stream.try_lock() or stream.lock(self._patience())
             now = time.monotonic()
             if not locked or now - self._followed >= self._follow_after:
                 self._follow()
