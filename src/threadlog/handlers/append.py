@@ -235,8 +235,6 @@ class AppendFile:
 
     def try_lock(self) -> bool:
         """Take the file's lock; return False at once if another opening of it has it."""
-        if self.closed:
-            return False
         self._locked = None  # an interrupt may come between the lock and its note
         if capabilities.try_lock(self._descriptor):
             self._locked, self._is_stuck = True, False

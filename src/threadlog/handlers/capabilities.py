@@ -13,9 +13,28 @@ import os
 import time
 
 try:
-    import fcntl
+    from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    import msvcrt
+
+    _FAR = 1 << 62  # it locks bytes: this one is behind the end of any file
+
+    def _lock(descriptor: int) -> None:
+        os.lseek(descriptor, _FAR, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+
+    def _unlock(descriptor: int) -> None:
+        os.lseek(descriptor, _FAR, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+else:
+    _AT_ONCE = LOCK_EX | LOCK_NB
+
+    def _lock(descriptor: int) -> None:
+        flock(descriptor, _AT_ONCE)
+
+    def _unlock(descriptor: int) -> None:
+        flock(descriptor, LOCK_UN)
+
 
 # One os.write to an O_APPEND descriptor lands in one piece behind what others have written.
 APPENDS_IN_ONE_PIECE = os.name == "posix"
@@ -31,8 +50,6 @@ def _sleep() -> None:
 # Lets another thread or process run, before one tries again.
 give_way = getattr(os, "sched_yield", _sleep)
 
-_FAR = 1 << 62  # Windows locks bytes: this one is behind the end of any file
-
 
 def try_lock(descriptor: int) -> bool:
     """Take the file's inter-process lock, or return False at once: another opening holds it.
@@ -42,21 +59,20 @@ def try_lock(descriptor: int) -> bool:
     dropped when any descriptor of the file is closed anywhere in the process.) Where the file
     system has no locks, it is as if taken: one process may roll over there, several must not.
     """
-    if fcntl is None:
-        return _try_lock_bytes(descriptor)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(descriptor)
     except OSError as error:
-        return error.errno not in (errno.EWOULDBLOCK, errno.EBADF)
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EBADF)
+    except ValueError:  # -1: closed
+        return False
     return True
 
 
 def unlock(descriptor: int) -> None:
-    if fcntl is None:
-        _unlock_bytes(descriptor)
-    else:
-        with contextlib.suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+    try:  # noqa: SIM105  contextlib.suppress would cost as much as the call
+        _unlock(descriptor)
+    except (OSError, ValueError):
+        pass
 
 
 def another_opening(descriptor: int, path: str, flags: int) -> int:
@@ -71,21 +87,3 @@ def another_opening(descriptor: int, path: str, flags: int) -> int:
         return again
     os.close(again)
     raise FileNotFoundError(f"{path} is another file by now")
-
-
-def _try_lock_bytes(descriptor: int) -> bool:
-    import msvcrt
-
-    os.lseek(descriptor, _FAR, os.SEEK_SET)
-    try:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
-    except OSError:
-        return False
-    return True
-
-
-def _unlock_bytes(descriptor: int) -> None:
-    import msvcrt
-
-    os.lseek(descriptor, _FAR, os.SEEK_SET)
-    msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)  # type: ignore[attr-defined, unused-ignore]

@@ -89,6 +89,12 @@ class FileHandler(logging.FileHandler):
     _follow_after = 1.0  # seconds: as long a file that was moved or deleted may go unnoticed
     _formats_unlocked = True
 
+    # Defaults stand here: an instance of more than 30 attributes is slower to read.
+    _kept_permissions: int | None = None  # of the file that was here before
+    _opened_once = False
+    _lost: _Lost | None = None
+    _unfinished = False  # there is something to do once the lock is released
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls._formats_unlocked = cls.emit is FileHandler.emit
@@ -115,17 +121,14 @@ class FileHandler(logging.FileHandler):
             raise ValueError(f"mode must be 'a', 'w' or 'x', not {mode!r}")
         self.permissions = _permissions(permissions)
         self.follow_symlinks = follow_symlinks
-        self._kept_permissions: int | None = None  # of the file that was here before
-        self._opened_once = False
         self._followed = 0.0  # when the path was last looked at
-        self._lost: _Lost | None = None
-        self._unfinished = False  # there is something to do once the lock is released
 
     def _begin(self, delay: bool) -> None:
         if self.encoding == "locale":  # open() knows it, no codec does
             self.encoding = locale.getencoding()
         codecs.lookup_error(self.errors)
         self._mark = "".encode(self.encoding)
+        self._is_altered = bool(self._mark) or os.linesep != "\n"  # see _encode
         self.delay = delay
         _handlers.add(self)
         if not delay:
@@ -155,7 +158,9 @@ class FileHandler(logging.FileHandler):
         if self._lost is not None:
             self._report_lost()
         try:
-            data = self._encode(text)
+            data = (text + self.terminator).encode(self.encoding, self.errors)
+            if self._is_altered:
+                data = self._encode(text)
             with self.lock:
                 self._append(record, data)
         except OSError as error:
@@ -181,12 +186,9 @@ class FileHandler(logging.FileHandler):
         return render(self.formatter or _PLAIN, record)
 
     def _encode(self, text: str) -> bytes:
-        text += self.terminator
-        if os.linesep != "\n":  # Windows
-            text = text.replace("\n", os.linesep)
-        data = text.encode(self.encoding, self.errors)
         # A byte order mark stands where the file begins, and nowhere else.
-        return data.removeprefix(self._mark) if self._mark else data
+        text = (text + self.terminator).replace("\n", os.linesep)
+        return text.encode(self.encoding, self.errors).removeprefix(self._mark)
 
     def _append(self, record: logging.LogRecord, data: bytes) -> None:  # noqa: ARG002
         """Append *data*, which is *record* as text, under the lock."""

@@ -48,6 +48,13 @@ class _RotatingHandler(FileHandler):
     rotator: Callable[[str, str], None] | None
     _asks_subclass = False  # whether shouldRollover is a program's own
 
+    _blank = 0  # bytes at the begin of the file that are no record
+    _rolling = False  # this thread is in the middle of a rollover
+    _failed_at: float | None = None  # when a rollover failed, by the monotonic clock
+    _failure: Exception | None = None  # what is still to be reported of it
+    _has_rolled = False  # since the compressing thread was started
+    _compressing = False
+
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls._asks_subclass = cls.shouldRollover is not _RotatingHandler.shouldRollover
@@ -63,14 +70,8 @@ class _RotatingHandler(FileHandler):
         self.maxBytes = int(maxBytes)
         self.backupCount = int(backupCount)
         self.compress = compress
-        self._blank = 0  # bytes at the begin of the file that are no record
         self._busy = False  # this thread is in the middle of an append or a rollover
-        self._rolling = False  # … of a rollover
         self._left: list[tuple[float, AppendFile]] = []  # rolled over when, and still locked
-        self._failed_at: float | None = None  # when a rollover failed, by the monotonic clock
-        self._failure: Exception | None = None  # what is still to be reported of it
-        self._has_rolled = False  # since the compressing thread was started
-        self._compressing = False
 
     def after_fork(self) -> None:
         super().after_fork()
