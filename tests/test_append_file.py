@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import runpy
 import shutil
 import stat
 import subprocess
@@ -871,7 +872,7 @@ def test_a_killed_process_holds_no_lock(opened, path):
 
 
 def test_without_locks_in_the_file_system_one_process_does_without(opened, monkeypatch):
-    monkeypatch.setattr(capabilities.fcntl, "flock", failing(errno.ENOLCK))
+    monkeypatch.setattr(capabilities, "flock", failing(errno.ENOLCK))
     file = opened(encoding="utf-16")
     assert file.try_lock()
     file.unlock()
@@ -951,7 +952,10 @@ def test_windows_locks_a_byte_far_behind_the_end(opened, monkeypatch):
 
     windows = types.SimpleNamespace(locking=locking, LK_NBLCK="lock", LK_UNLCK="unlock")
     monkeypatch.setitem(sys.modules, "msvcrt", windows)
-    monkeypatch.setattr(capabilities, "fcntl", None)
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    on_windows = runpy.run_path(capabilities.__file__)
+    monkeypatch.setattr(capabilities, "_lock", on_windows["_lock"])
+    monkeypatch.setattr(capabilities, "_unlock", on_windows["_unlock"])
     # The place is further than some file systems here know.
     monkeypatch.setattr(os, "lseek", lambda _, place, *__: places.append(place))
     file, another = opened(), opened()

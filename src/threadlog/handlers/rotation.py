@@ -209,7 +209,7 @@ class _RotatingHandler(FileHandler):
         if status is None or not stat.S_ISREG(status.st_mode):
             return False
         length = 0
-        if self.maxBytes > 0:
+        if self.maxBytes > 0 and status.st_size > self._blank:
             length = len(self._encode(self.format(record)))
         return self._should_roll(status.st_size, length)
 
