@@ -1,8 +1,8 @@
 """RotatingFileHandler and TimedRotatingFileHandler, for any number of processes at once.
 
 Whoever appends holds the inter-process lock of the file that the path names: the lock is taken on
-the file that is open, and the path is looked at after. So nobody appends to a file that has been
-renamed, and only one renames. There is no other state than the directory itself: whoever writes
+the file that is open, and the path is looked at after, or was a moment ago (`_follow_after`). So
+nobody appends to a file that has been renamed, and only one renames. There is no other state than the directory itself: whoever writes
 after one that was killed in the middle of a rollover finds the file still due, and goes on.
 """
 
@@ -47,8 +47,9 @@ class _RotatingHandler(FileHandler):
     _follow_after = 0.01  # seconds
     rotator: Callable[[str, str], None] | None
     _asks_subclass = False  # whether shouldRollover is a program's own
+    _writes_header = False  # whether doRollover is, and may write to the new file
 
-    _blank = 0  # bytes at the begin of the file that are no record
+    _blank = 0  # bytes at the begin of a new file that are no record
     _rolling = False  # this thread is in the middle of a rollover
     _failed_at: float | None = None  # when a rollover failed, by the monotonic clock
     _failure: Exception | None = None  # what is still to be reported of it
@@ -58,6 +59,7 @@ class _RotatingHandler(FileHandler):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls._asks_subclass = cls.shouldRollover is not _RotatingHandler.shouldRollover
+        cls._writes_header = cls.doRollover is not _RotatingHandler.doRollover
 
     def _configure_rotation(self, maxBytes: int, backupCount: int, compress: str | None) -> None:
         for name, number in (("maxBytes", maxBytes), ("backupCount", backupCount)):
@@ -232,9 +234,8 @@ class _RotatingHandler(FileHandler):
             self._failed_at = time.monotonic()
         else:
             self._failed_at = None
-            # A byte order mark, and what a subclass may have written at the begin.
             stream = self.stream or self._current_stream()
-            self._blank = stream.tell()
+            self._blank = stream.tell() if self._writes_header else len(self._mark)
 
     def _roll(self) -> None:
         if self._rolling:  # a signal handler asks for what it has interrupted
