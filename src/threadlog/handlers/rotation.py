@@ -2,8 +2,9 @@
 
 Whoever appends holds the inter-process lock of the file that the path names: the lock is taken on
 the file that is open, and the path is looked at after, or was a moment ago (`_follow_after`). So
-nobody appends to a file that has been renamed, and only one renames. There is no other state than the directory itself: whoever writes
-after one that was killed in the middle of a rollover finds the file still due, and goes on.
+nobody appends to a file that has been renamed, and only one renames. There is no other state than
+the directory itself: whoever writes after one that was killed in the middle of a rollover finds the
+file still due, and goes on.
 """
 
 from __future__ import annotations
