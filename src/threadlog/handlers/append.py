@@ -326,10 +326,10 @@ def _open(path: str, mode: str, permissions: int | None, follow_symlinks: bool) 
 
 
 def _open_existing(path: str, flags: int) -> int:
-    try:
+    with contextlib.suppress(PermissionError):
         return os.open(path, flags)
-    except PermissionError:  # may be written but not read: then no fragment is looked for
-        return os.open(path, flags & ~os.O_RDWR | os.O_WRONLY)
+    # May be written but not read: then no fragment is looked for.
+    return os.open(path, flags & ~os.O_RDWR | os.O_WRONLY)
 
 
 def _create(path: str, flags: int, permissions: int | None) -> int:

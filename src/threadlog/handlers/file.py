@@ -112,13 +112,20 @@ class FileHandler(logging.FileHandler):
     ) -> None:
         self._configure(mode, permissions, follow_symlinks)
         logging.FileHandler.__init__(
-            self, filename, mode, encoding or "utf-8", True, errors or "backslashreplace"
+            self,
+            os.fsdecode(filename),
+            mode,
+            encoding or "utf-8",
+            True,
+            errors or "backslashreplace",
         )
         self._begin(delay)
 
     def _configure(self, mode: str, permissions: int | str | None, follow_symlinks: bool) -> None:
         if not isinstance(mode, str) or mode[:1] not in _MODES or set(mode[1:]) - set("bt+"):
             raise ValueError(f"mode must be 'a', 'w' or 'x', not {mode!r}")
+        if not isinstance(follow_symlinks, bool):
+            raise ValueError(f"follow_symlinks must be True or False, not {follow_symlinks!r}")
         self.permissions = _permissions(permissions)
         self.follow_symlinks = follow_symlinks
         self._followed = 0.0  # when the path was last looked at
@@ -141,7 +148,11 @@ class FileHandler(logging.FileHandler):
         if not self._formats_unlocked:
             return super().handle(record)
         prepare(self, record)
-        passed = self.filter(record)
+        try:
+            passed: Any = self.filter(record)
+        except Exception:
+            self._report_error(record)
+            passed = True  # written all the same
         if passed is not True and isinstance(passed, logging.LogRecord):  # 3.12+
             record = passed
         if passed:
@@ -151,16 +162,16 @@ class FileHandler(logging.FileHandler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write *record*. No error reaches the caller: see `handleError`."""
         try:
-            text = self.format(record)
+            text = self.format(record) + self.terminator
         except Exception:
             self._report_error(record)
-            text = self._substitute(record)
+            text = self._substitute(record) + self.terminator
         if self._lost is not None:
             self._report_lost()
         try:
-            data = (text + self.terminator).encode(self.encoding, self.errors)
-            if self._is_altered:
-                data = self._encode(text)
+            data = (
+                self._encode(text) if self._is_altered else text.encode(self.encoding, self.errors)
+            )
             with self.lock:
                 self._append(record, data)
         except OSError as error:
@@ -187,8 +198,8 @@ class FileHandler(logging.FileHandler):
 
     def _encode(self, text: str) -> bytes:
         # A byte order mark stands where the file begins, and nowhere else.
-        text = (text + self.terminator).replace("\n", os.linesep)
-        return text.encode(self.encoding, self.errors).removeprefix(self._mark)
+        data = text.replace("\n", os.linesep).encode(self.encoding, self.errors)
+        return data.removeprefix(self._mark)
 
     def _append(self, record: logging.LogRecord, data: bytes) -> None:  # noqa: ARG002
         """Append *data*, which is *record* as text, under the lock."""
@@ -299,7 +310,7 @@ class FileHandler(logging.FileHandler):
                 record = filtered
             text = self.format(record)
         except Exception:
-            text = self._substitute(record)
+            text = f"{record.levelname} {record.name}: {record.getMessage()}"
         try:
             data = (text + self.terminator).encode(self.encoding, "backslashreplace")
             with self.lock:
@@ -346,9 +357,10 @@ def _permissions(given: int | str | None) -> int | None:
             mode = None
     if type(mode) is int and mode & ~0o777 == 0 and mode & 0o200:
         return mode
+    shown = f"{given!r} ({mode:#o})" if type(mode) is int else repr(given)
     raise ValueError(
-        f"permissions={given!r}: write an octal number with which the owner may write, "
-        "for example 0o640, or '0640' in a config file without octal numbers"
+        f"permissions={shown}: write the octal number of a mode, at most 0o777, in which the owner "
+        "may write; for example 0o640, or '0640' in a config file without octal numbers"
     )
 
 

@@ -48,7 +48,7 @@ class _RotatingHandler(FileHandler):
     _follow_after = 0.01  # seconds
     rotator: Callable[[str, str], None] | None
     _asks_subclass = False  # whether shouldRollover is a program's own
-    _writes_header = False  # whether doRollover is, and may write to the new file
+    _rolls_its_own_way = False  # whether doRollover is; it may write to the new file
 
     _blank = 0  # bytes at the begin of a new file that are no record
     _rolling = False  # this thread is in the middle of a rollover
@@ -60,7 +60,7 @@ class _RotatingHandler(FileHandler):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls._asks_subclass = cls.shouldRollover is not _RotatingHandler.shouldRollover
-        cls._writes_header = cls.doRollover is not _RotatingHandler.doRollover
+        cls._rolls_its_own_way = cls.doRollover is not _RotatingHandler.doRollover
 
     def _configure_rotation(self, maxBytes: int, backupCount: int, compress: str | None) -> None:
         for name, number in (("maxBytes", maxBytes), ("backupCount", backupCount)):
@@ -142,8 +142,8 @@ class _RotatingHandler(FileHandler):
                 self._close_left(now)
             size = stream.size()
             # What our own rollover has left is taken as it is, whatever is due.
-            if locked and (turn == 0 or size > self._blank) and self._is_due(size, record, data):
-                self._try_rollover()
+            if locked and (turn == 0 or size > self._blank):
+                self._roll_if_due(size, record, data)
                 if self.stream is not stream:
                     return False
             stream.append(data, size if locked else None)
@@ -193,6 +193,9 @@ class _RotatingHandler(FileHandler):
     # The rollover.
 
     def _rotates(self) -> bool:
+        return self._keeps_backups() or self._asks_subclass or self._rolls_its_own_way
+
+    def _keeps_backups(self) -> bool:
         return self.backupCount > 0
 
     def _is_due(self, size: int, record: logging.LogRecord, data: bytes) -> bool:
@@ -213,7 +216,7 @@ class _RotatingHandler(FileHandler):
             return False
         length = 0
         if self.maxBytes > 0 and status.st_size > self._blank:
-            length = len(self._encode(self.format(record)))
+            length = len(self._encode(self.format(record) + self.terminator))
         return self._should_roll(status.st_size, length)
 
     def doRollover(self) -> None:
@@ -221,13 +224,15 @@ class _RotatingHandler(FileHandler):
 
         Raises what renaming raises; the file at the path is then used as before.
         """
-        if self._rotates() and (self.stream is not None or os.path.exists(self.baseFilename)):
+        if self._keeps_backups() and (self.stream is not None or os.path.exists(self.baseFilename)):
             self._exclusively(self._roll)
             if not self._busy:
                 self._start_compressing()
 
-    def _try_rollover(self) -> None:
+    def _roll_if_due(self, size: int, record: logging.LogRecord, data: bytes) -> None:
         try:
+            if not self._is_due(size, record, data):
+                return
             self.doRollover()
         except Exception as error:
             if self._failed_at is None:  # told once, until it works again
@@ -236,7 +241,7 @@ class _RotatingHandler(FileHandler):
         else:
             self._failed_at = None
             stream = self.stream or self._current_stream()
-            self._blank = stream.tell() if self._writes_header else len(self._mark)
+            self._blank = stream.tell() if self._rolls_its_own_way else len(self._mark)
 
     def _roll(self) -> None:
         if self._rolling:  # a signal handler asks for what it has interrupted
@@ -354,7 +359,7 @@ class RotatingFileHandler(_RotatingHandler, logging.handlers.RotatingFileHandler
         self._configure_rotation(maxBytes, backupCount, compress)
         logging.handlers.RotatingFileHandler.__init__(
             self,
-            filename,
+            os.fsdecode(filename),
             mode,
             int(maxBytes),
             int(backupCount),
@@ -372,6 +377,9 @@ class RotatingFileHandler(_RotatingHandler, logging.handlers.RotatingFileHandler
         # the last rollover, if it was killed on its way, or by leaving out the oldest file.
         count = self.backupCount
         free = next((n for n in range(1, count + 1) if _ending(self._backup(n)) is None), count)
+        names = [self.baseFilename, *(self._backup(number) for number in range(1, free + 1))]
+        if len(set(names)) < len(names):
+            raise ValueError(f"namer gives one name for several of {names}: it must tell them")
         oldest = self._backup(free)
         if (ending := _ending(oldest)) is not None:
             self._remove(oldest + ending)
@@ -415,7 +423,7 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
         self,
         filename: str | os.PathLike[str],
         when: str = "h",
-        interval: int = 1,
+        interval: float = 1,
         backupCount: int = 0,
         encoding: str | None = None,
         delay: bool = False,
@@ -430,13 +438,20 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
     ) -> None:
         self._configure("a", permissions, follow_symlinks)
         self._configure_rotation(maxBytes, backupCount, compress)
-        if not isinstance(interval, int) or interval < 1:
-            raise ValueError(f"interval must be a whole number, 1 or more, not {interval!r}")
+        if not isinstance(when, str) or not re.fullmatch("[SMHD]|MIDNIGHT|W[0-6]", when.upper()):
+            names = "'S', 'M', 'H', 'D', 'midnight' or 'W0' to 'W6'"
+            raise ValueError(f"when must be {names}, not {when!r}")
+        if not isinstance(interval, (int, float)) or not 0 < interval < 1e6:
+            raise ValueError(f"interval must be a number above 0, not {interval!r}")
+        if interval != int(interval) and when.upper() not in "SMHD":
+            raise ValueError(f"interval must be a whole number of days or weeks, not {interval!r}")
+        if not isinstance(atTime, (datetime.time, type(None))):
+            raise ValueError(f"atTime must be like datetime.time(3, 0), not {atTime!r}")
         logging.handlers.TimedRotatingFileHandler.__init__(
             self,
-            filename,
+            os.fsdecode(filename),
             when,
-            interval,
+            interval,  # type: ignore[arg-type]  # a fraction works as well
             int(backupCount),
             encoding or "utf-8",
             True,
@@ -474,7 +489,7 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
     def _clock(self, seconds: float) -> datetime.datetime:
         return datetime.datetime.fromtimestamp(seconds, datetime.UTC if self.utc else None)
 
-    def _rotates(self) -> bool:
+    def _keeps_backups(self) -> bool:
         return True
 
     def _should_roll(self, size: int, length: int) -> bool:
@@ -494,11 +509,15 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
             begin = self._clock(self.rolloverAt) - datetime.timedelta(seconds=self.interval)
         date = begin.strftime(self.suffix)
         numbers = [number for known, number, _ in self._backups() if known == date]
+        taken = self.baseFilename
         for number in itertools.count(max(numbers, default=-1) + 1):
             dated = f"{self.baseFilename}.{date}" + (f".{number}" if number else "")
             name = self.rotation_filename(dated)
+            if name == taken:
+                raise ValueError(f"namer gives {name!r} once more for {dated!r}: it must tell them")
             if _ending(name) is None:
                 return name
+            taken = name
         raise AssertionError("unreachable")
 
     def getFilesToDelete(self) -> list[str]:
@@ -511,7 +530,8 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
         # The suffix as a pattern, and the number of one more file of the same period.
         date = re.sub("%(.)", lambda part: _DIGITS.get(part[1], r"\d{2}"), re.escape(self.suffix))
         dated = re.compile(rf"(?<!\d)({date})(?:\.(\d+))?(?!\d)")
-        folder = os.path.dirname(self.rotation_filename(f"{self.baseFilename}.{self.suffix}"))
+        today = self._clock(time.time()).strftime(self.suffix)
+        folder = os.path.dirname(self.rotation_filename(f"{self.baseFilename}.{today}"))
         try:
             names = set(os.listdir(folder))
         except FileNotFoundError:  # a namer's, which its rotator will make
