@@ -1060,3 +1060,93 @@ def test_a_closed_handler_writes_again_when_it_is_asked_to(path, make):
     handler.close()
     log(handler, "second 8901234567890")
     assert files(path) == {"": "second 8901234567890\n", ".1": "12345678901234567890\n"}
+
+
+def test_a_rotator_that_copies_loses_nothing_of_a_handler_that_has_not_looked(path, make):
+    def copying(source, destination):
+        with open(source, "rb") as old, open(destination, "wb") as new:
+            new.write(old.read())
+        os.remove(source)
+
+    rolling, other = make(1000), make(1000)
+    rolling.rotator = other.rotator = copying
+    log(other, "before")
+    rolling.doRollover()
+    rolling.close()  # which gives the old file's lock free at once
+    log(other, "after")
+    assert files(path) == {"": "after\n", ".1": "before\n"}
+
+
+class AsInCPython(RotatingFileHandler):
+    def shouldRollover(self, record):
+        if self.stream is None:
+            self.stream = self._open()
+        message = f"{self.format(record)}\n"
+        self.stream.seek(0, 2)
+        return self.stream.tell() + len(message) >= self.maxBytes
+
+
+def test_a_should_rollover_that_was_copied_from_cpython(path, make):
+    log(make(10, 1, cls=AsInCPython), "12345", "67890")
+    assert files(path) == {"": "67890\n", ".1": "12345\n"}
+
+
+class Broken(RotatingFileHandler):
+    def shouldRollover(self, record):
+        raise RuntimeError("broken")
+
+
+def test_a_should_rollover_that_raises_is_told_once_and_loses_nothing(path, make, errors):
+    log(make(10, 1, cls=Broken), "12345", "67890")
+    assert files(path) == {"": "12345\n67890\n"}
+    assert [str(error) for error in errors] == ["broken"]
+    errors.clear()
+
+
+class KeepsAll(RotatingFileHandler):
+    def doRollover(self):
+        self.stream.close()
+        number = sum(1 for _ in os.scandir(os.path.dirname(self.baseFilename)))
+        os.rename(self.baseFilename, f"{self.baseFilename}.kept{number}")
+        self.stream = self._open()
+
+
+def test_a_subclass_that_rolls_over_in_its_own_way_needs_no_backup_count(path, make):
+    log(make(10, 0, cls=KeepsAll), "12345", "67890", "abcde")
+    assert files(path) == {"": "abcde\n", ".kept1": "12345\n", ".kept2": "67890\n"}
+
+
+@pytest.mark.parametrize("name", ["app.log", "other"])
+def test_a_namer_with_one_name_for_all_is_told_and_loses_nothing(path, make, errors, name):
+    handler = make(10)
+    handler.namer = lambda _: str(path.parent / name)
+    log(handler, "12345", "67890", "abcde")
+    kept = "".join(file.read_text() for file in path.parent.iterdir())
+    assert sorted(kept.split()) == ["12345", "67890", "abcde"]
+    assert "namer gives one name" in str(errors.pop())
+    assert errors == []
+
+
+@pytest.mark.timeout(60)
+def test_several_survivors_of_a_stopped_process_wait_not_for_each_other(path, make):
+    held = open(path, "ab")  # noqa: SIM115
+    assert capabilities.try_lock(held.fileno())
+    code = f"""
+import logging, time
+from threadlog.handlers import RotatingFileHandler
+handler = RotatingFileHandler({str(path)!r}, maxBytes=10_000, backupCount=1)
+longest, end = 0, time.monotonic() + 4
+while time.monotonic() < end:
+    begun = time.monotonic()
+    handler.handle(logging.makeLogRecord({{"msg": "hello"}}))
+    longest = max(longest, time.monotonic() - begun)
+    time.sleep(0.01)
+print(longest)
+"""
+    programs = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    longest = max(float(program.communicate(timeout=30)[0]) for program in programs)
+    held.close()
+    assert 0.9 < longest < 6  # two seconds, and what a busy machine adds; it was ten

@@ -312,12 +312,17 @@ def test_a_files_age_is_counted_from_its_last_record(path, make, clock):
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"when": "Y"}, "Invalid rollover interval specified: Y"),
-        ({"when": "W7"}, "Invalid day specified for weekly rollover: W7"),
-        ({"when": "W"}, "You must specify a day for weekly rollover from 0 to 6"),
-        ({"interval": 0}, "interval must be a whole number, 1 or more, not 0"),
-        ({"interval": -1}, "interval must be a whole number, 1 or more, not -1"),
-        ({"interval": 1.5}, "interval must be a whole number, 1 or more, not 1.5"),
+        ({"when": "Y"}, "'midnight' or 'W0' to 'W6', not 'Y'"),
+        ({"when": "W7"}, "'midnight' or 'W0' to 'W6', not 'W7'"),
+        ({"when": "W"}, "'midnight' or 'W0' to 'W6', not 'W'"),
+        ({"when": None}, "'midnight' or 'W0' to 'W6', not None"),
+        ({"interval": 0}, "interval must be a number above 0, not 0"),
+        ({"interval": -1}, "interval must be a number above 0, not -1"),
+        ({"interval": 10**12}, "interval must be a number above 0"),
+        ({"interval": "1"}, "interval must be a number above 0, not '1'"),
+        ({"when": "W0", "interval": 1.5}, "a whole number of days or weeks, not 1.5"),
+        ({"atTime": "03:00"}, "atTime must be like datetime.time(3, 0), not '03:00'"),
+        ({"follow_symlinks": "false"}, "follow_symlinks must be True or False, not 'false'"),
         ({"maxBytes": 1.5}, "maxBytes must be a whole number, not 1.5"),
         ({"backupCount": "3"}, "backupCount must be a whole number, not '3'"),
         ({"compress": "zip"}, "compress must be 'gzip' or None"),
@@ -656,3 +661,28 @@ def test_backup_count_counts_compressed_files_too(path, make, clock, monkeypatch
         "app.log.2024-03-17.gz",
     ]
     assert gzip.decompress(path.with_name("app.log.2024-03-17.gz").read_bytes()) == b"c\n"
+
+
+def test_half_an_hour_is_an_interval(path, make, clock):
+    assert make("H", 0.5).rolloverAt == clock.now + 1800
+
+
+def test_a_namer_may_read_the_date(path, make, clock):
+    handler = make("midnight", backupCount=1)
+    handler.namer = lambda name: f"{path}.of-{re.search(r'[0-9]{4}-[0-9][0-9].*', name)[0]}"
+    for text in ("1\n", "2\n", "3\n"):
+        log(handler, text.strip())
+        handler.doRollover()
+    assert len(files(path)) == 2
+
+
+def test_a_namer_that_forgets_the_number_is_told_and_loses_nothing(path, make, clock):
+    handler = make("midnight")
+    handler.namer = lambda name: re.sub(r"\.\d+$", "", name)
+    log(handler, "first")
+    handler.doRollover()
+    log(handler, "second")
+    with pytest.raises(ValueError, match=r"namer gives .* once more"):
+        handler.doRollover()
+    log(handler, "third")
+    assert files(path)[""] == "second\nthird\n"

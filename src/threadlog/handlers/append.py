@@ -23,7 +23,7 @@ _NEWLINE = b"\n"
 
 _YIELDS = 20  # as often another is let run before we sleep
 _PAUSE = 0.0001  # seconds between further attempts
-_BUSY = 10  # as many times a running holder's turn may be waited for
+_BUSY = 2  # as many times so long if others go on writing, that is, the holder may move
 
 
 class AppendFile:
@@ -31,8 +31,8 @@ class AppendFile:
 
     When `append` has returned, the record is in the kernel, in one piece: one `os.write` to an
     `O_APPEND` descriptor that no other process shares, not even a forked child (`after_fork`).
-    There is no buffer and no lock. Threads must take turns (the handler's lock); a signal handler
-    or a finalizer may append in the middle of another append of its own thread.
+    There is no buffer, and but for Windows no lock. Threads must take turns (the handler's lock);
+    a signal handler or a finalizer may append in the middle of another append of its own thread.
 
     A writer that was killed in the middle of a write leaves a fragment without a newline. Whoever
     appends next to it puts the newline in the place of its last byte. To see a fragment one looks
@@ -149,12 +149,12 @@ class AppendFile:
         """Give the fragment before *record*, which begins at *start*, a line of its own."""
         if start <= len(self._mark) or record[-1:] != _NEWLINE:
             return
-        if os.pread(self._descriptor, 1, start - 1) == _NEWLINE:
-            return
-        if os.pread(self._descriptor, len(record), start) != record:
-            return  # not where we believe, so that we would damage another's record
-        # On Linux pwrite to an O_APPEND descriptor appends, wherever one wants to write.
         with contextlib.suppress(OSError):  # the record is written: nothing to report
+            if os.pread(self._descriptor, 1, start - 1) == _NEWLINE:
+                return
+            if os.pread(self._descriptor, len(record), start) != record:
+                return  # not where we believe, so that we would damage another's record
+            # On Linux pwrite to an O_APPEND descriptor appends, wherever one wants to write.
             descriptor = capabilities.another_opening(self._descriptor, self.name, os.O_WRONLY)
             try:
                 os.pwrite(descriptor, _NEWLINE, start - 1)
@@ -170,8 +170,8 @@ class AppendFile:
         flags = _COMMON | (os.O_RDWR if self._can_look else os.O_WRONLY)
         try:
             own = capabilities.another_opening(self._descriptor, self.name, flags)
-        except OSError:
-            self._can_look = False  # records arrive whole still; the offset is the parent's
+        except OSError:  # no descriptor left, perhaps: the handler opens the path again
+            self.abandon()
             return
         self._end = len(self._mark)
         self._descriptor, inherited = own, self._descriptor
@@ -211,7 +211,8 @@ class AppendFile:
         """Take the inter-process lock of the file.
 
         Return False if the path leads to another file meanwhile, or if the holder does not move:
-        it is waited for *patience* seconds, and not again until the lock was free once.
+        it is waited for *patience* seconds, or twice as long while others write, and not again
+        until the lock was free once.
         """
         for _ in range(_YIELDS):  # its holder needs a few microseconds, if it runs
             if self.try_lock():
@@ -228,7 +229,7 @@ class AppendFile:
             now = time.monotonic()
             if now > give_up:
                 before, size = size, self.size()
-                # Somebody has had it, so that none is stopped: the machine is busy.
+                # Others write: with the lock if the machine is busy, or because they gave up, too.
                 self._is_stuck = size == before or now > begun + _BUSY * patience
                 give_up = now + patience
         return False
@@ -249,8 +250,9 @@ class AppendFile:
     def unlock(self) -> None:
         """Release the lock if we have it, for all that have inherited the descriptor, too."""
         if self._locked is not False:
-            self._locked = False
+            self._locked = None
             capabilities.unlock(self._descriptor)
+            self._locked = False
 
     def abandon(self) -> None:
         """In a forked child: close without unlocking, for the lock is the parent's."""
@@ -297,6 +299,10 @@ class AppendFile:
     def tell(self) -> int:
         """Return the size of the file, where the next record goes."""
         return os.fstat(self.fileno()).st_size
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:  # noqa: ARG002
+        """Return the size, and move nowhere: what is written goes to the end."""
+        return self.tell()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}{' closed' if self.closed else ''}>"

@@ -10,19 +10,23 @@ import math
 import os
 import stat
 import sys
+import threading
 import time
 import weakref
 
 from threadlog.filters import stamp
+from threadlog.formatters import ThreadInfoFormatter
 from threadlog.handlers.append import AppendFile
 from threadlog.rendering import render
 from threadlog.toggle import prepare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 _PLAIN = logging.Formatter()  # what logging renders with when a handler has no formatter
+_TURN = 1.0  # seconds: as long another thread's turn is waited for
 _MODES = ("a", "w", "x")  # as for open()
 
 
@@ -76,7 +80,8 @@ class FileHandler(logging.FileHandler):
     A record that its formatter cannot render is reported by `handleError` too, and is written all
     the same, as far as it can be shown. `emit` formats outside of the handler's lock, so that a
     `__repr__` may log or configure logging; subclasses with an `emit` of their own are called
-    under the lock, as in `logging`. Thread-safe and fork-safe.
+    under the lock, as in `logging`. A formatter other than `logging.Formatter` and
+    `ThreadInfoFormatter` is called by one thread at a time. Thread-safe and fork-safe.
     """
 
     if TYPE_CHECKING:  # wider or narrower than what logging says of them
@@ -128,6 +133,7 @@ class FileHandler(logging.FileHandler):
             raise ValueError(f"follow_symlinks must be True or False, not {follow_symlinks!r}")
         self.permissions = _permissions(permissions)
         self.follow_symlinks = follow_symlinks
+        self._formatting = threading.RLock()  # for a formatter that may keep something
         self._followed = 0.0  # when the path was last looked at
 
     def _begin(self, delay: bool) -> None:
@@ -172,8 +178,14 @@ class FileHandler(logging.FileHandler):
             data = (
                 self._encode(text) if self._is_altered else text.encode(self.encoding, self.errors)
             )
-            with self.lock:
-                self._append(record, data)
+            lock = self.lock
+            if lock.acquire(False) or lock.acquire(timeout=_TURN):
+                try:
+                    self._append(record, data)
+                finally:
+                    lock.release()
+            else:
+                self._append_apart(data)
         except OSError as error:
             self._followed = -math.inf  # the next record looks whether there is another file
             if self._count_lost(error):
@@ -193,8 +205,11 @@ class FileHandler(logging.FileHandler):
         self._unfinished = False
 
     def format(self, record: logging.LogRecord) -> str:
-        # The formatter is read once: the toggle may change it meanwhile.
-        return render(self.formatter or _PLAIN, record)
+        formatter = self.formatter or _PLAIN  # read once: the toggle may change it meanwhile
+        if _keeps_nothing(formatter):
+            return render(formatter, record)
+        with _turn(self._formatting):
+            return formatter.format(record)
 
     def _encode(self, text: str) -> bytes:
         # A byte order mark stands where the file begins, and nowhere else.
@@ -210,7 +225,20 @@ class FileHandler(logging.FileHandler):
             stream.append(data)
         elif stream is not None:  # set by the program, or opened by an _open of its own
             stream.write(data.decode(self.encoding, "backslashreplace"))
-            stream.flush()
+            if hasattr(stream, "flush"):
+                stream.flush()
+
+    def _append_apart(self, data: bytes) -> None:
+        """Append by an opening of its own: it is not our turn, and we may be what it waits for.
+
+        A signal handler logs in the middle of one handler's append and waits for another, whose
+        thread is interrupted by a finalizer that waits for the first one: nobody would go on.
+        """
+        is_linked = False
+        while not is_linked:  # else it was rolled over and deleted meanwhile
+            with contextlib.closing(self._new_opening("a")) as stream:
+                stream.append(data)
+                is_linked = stream.is_linked() or not stream.is_regular
 
     def _current_stream(self) -> Any:
         """Return the stream to write to, opened if need be. None after close, with mode "w"."""
@@ -225,16 +253,19 @@ class FileHandler(logging.FileHandler):
     def _open(self) -> Any:
         """Return the file at `baseFilename`, opened. Only the first time may it be emptied."""
         self._followed = time.monotonic()
-        stream = AppendFile(
+        stream = self._new_opening("a" if self._opened_once else self.mode[0])
+        self._opened_once = True
+        return stream
+
+    def _new_opening(self, mode: str) -> AppendFile:
+        return AppendFile(
             self.baseFilename,
-            "a" if self._opened_once else self.mode[0],
+            mode,
             encoding=self.encoding,
             errors=self.errors,
             permissions=self.permissions or self._kept_permissions,
             follow_symlinks=self.follow_symlinks,
         )
-        self._opened_once = True
-        return stream
 
     def _follow(self) -> None:
         """Open the file at the path if it is another one than ours."""
@@ -271,24 +302,29 @@ class FileHandler(logging.FileHandler):
         """Close the file. A later record opens it again, except with mode "w"."""
         if self._lost is not None:
             self._report_lost(last=True)
-        with self.lock:
-            stream, self.stream = self.stream, None
-            if stream is not None:
-                stream.close()
-        # Not under the lock: this takes logging's own, which dictConfig holds and waits for ours.
-        logging.Handler.close(self)
+        try:
+            with _turn(self.lock):
+                stream, self.stream = self.stream, None
+                if hasattr(stream, "close"):
+                    stream.close()
+        finally:
+            # Not under the lock: it takes logging's own, which dictConfig holds and waits for ours.
+            logging.Handler.close(self)
 
     def after_fork(self) -> None:
         """In a forked child: have an opening of one's own, and none of the parent's losses."""
         self._lost = None
+        self._formatting = threading.RLock()
         if isinstance(self.stream, AppendFile):
             self.stream.after_fork()
+            if self.stream.closed:
+                self.stream = None
 
     # What could not be written.
 
     def _count_lost(self, error: OSError) -> bool:
         """Count one record, and return whether it is the first."""
-        with self.lock:
+        with _turn(self.lock):
             first = self._lost is None
             self._lost = self._lost or _Lost()
             self._lost.add(str(error))
@@ -296,7 +332,7 @@ class FileHandler(logging.FileHandler):
 
     def _report_lost(self, *, last: bool = False) -> None:
         """Say in the log how many records were lost, if writing works again."""
-        with self.lock:
+        with _turn(self.lock):
             lost = self._lost
             if lost is None or lost.is_being_told:
                 return
@@ -313,7 +349,7 @@ class FileHandler(logging.FileHandler):
             text = f"{record.levelname} {record.name}: {record.getMessage()}"
         try:
             data = (text + self.terminator).encode(self.encoding, "backslashreplace")
-            with self.lock:
+            with _turn(self.lock):
                 self._append(record, data.removeprefix(self._mark))
                 lost.count -= told
                 if lost.count == 0:
@@ -333,10 +369,30 @@ class FileHandler(logging.FileHandler):
         fields = {**record.__dict__, "msg": shown, "args": None}
         for bare in ({}, {"exc_info": None, "exc_text": None, "stack_info": None}):
             try:
-                return self.format(logging.makeLogRecord(fields | bare))
+                text = self.format(logging.makeLogRecord(fields | bare))
             except Exception:
                 continue
+            if isinstance(text, str):
+                return text
         return f"{record.levelname} {record.name}: {shown}"
+
+
+@contextlib.contextmanager
+def _turn(lock: Any) -> Iterator[None]:
+    """Hold *lock*, but go on without it after a while: see `_append_apart`."""
+    has_it = lock.acquire(timeout=_TURN)
+    try:
+        yield
+    finally:
+        if has_it:
+            lock.release()
+
+
+def _keeps_nothing(formatter: logging.Formatter) -> bool:
+    """Return whether several threads may call *formatter* at once."""
+    if isinstance(formatter, ThreadInfoFormatter):
+        return formatter.wrapped is None or type(formatter.wrapped) is logging.Formatter
+    return type(formatter) is logging.Formatter
 
 
 def _repr(value: object) -> str:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _LOCK_WAIT = 1.0  # seconds: as long a stopped process that holds the lock stalls us, once
 _WAIT_FOR_ROTATOR = 60.0  # seconds: as long another's rotator may take
-_MOST_LEFT = 16  # old files that are kept open
+_MOST_KEPT = 16  # old files that are kept open
 _RETRY_AFTER = 1.0  # seconds until a rollover that has failed is tried again
 _TICK = 0.02  # seconds: a file's time may be as much behind the clock
 
@@ -44,7 +44,8 @@ class _RotatingHandler(FileHandler):
     # A look at the path for each record would cost more than writing it. Whoever rolls over keeps
     # the old file's lock for as long as others may append without a look: they cannot take it,
     # and look. So nobody appends to a file that has been renamed, unless whoever has rolled over
-    # is killed in this time; then it is the newest backup, and complete when this time is over.
+    # ends or is killed in this time; then it is the newest backup, and complete when this time is
+    # over. No backup is removed before: see `_remove`, and `_append_locked` for a rotator.
     _follow_after = 0.01  # seconds
     rotator: Callable[[str, str], None] | None
     _asks_subclass = False  # whether shouldRollover is a program's own
@@ -74,19 +75,20 @@ class _RotatingHandler(FileHandler):
         self.backupCount = int(backupCount)
         self.compress = compress
         self._busy = False  # this thread is in the middle of an append or a rollover
-        self._left: list[tuple[float, AppendFile]] = []  # rolled over when, and still locked
+        self._just_rolled: list[tuple[float, AppendFile]] = []  # rolled over when, and still locked
 
     def after_fork(self) -> None:
         super().after_fork()
         self._busy = self._rolling = self._compressing = self._unfinished = False
         self._failure = None
-        left, self._left = self._left, []
+        left, self._just_rolled = self._just_rolled, []
         for _, stream in left:
             stream.abandon()
 
     def close(self) -> None:
         super().close()
-        self._close_left(math.inf)
+        with self.lock:
+            self._close_just_rolled(math.inf)
 
     # The way of a record.
 
@@ -104,7 +106,7 @@ class _RotatingHandler(FileHandler):
         stream = self.stream
         if stream is None:
             stream = self._current_stream()
-        if not (type(stream) is AppendFile and stream.is_regular and self._rotates()):
+        if not (type(stream) is AppendFile and stream.is_regular and self._may_roll_over()):
             super()._append(record, data)
         elif self._busy:
             self._append_nested(data)
@@ -138,8 +140,8 @@ class _RotatingHandler(FileHandler):
                 self._follow()
             if self.stream is not stream:
                 return False
-            if self._left:
-                self._close_left(now)
+            if self._just_rolled:
+                self._close_just_rolled(now)
             size = stream.size()
             # What our own rollover has left is taken as it is, whatever is due.
             if locked and (turn == 0 or size > self._blank):
@@ -147,7 +149,9 @@ class _RotatingHandler(FileHandler):
                 if self.stream is not stream:
                     return False
             stream.append(data, size if locked else None)
-            return locked or stream.is_linked()  # else rotated away meanwhile, and deleted
+            # Without the lock it may have been rolled over and deleted meanwhile; with it, too, if
+            # whoever has rolled over was killed or ended at once, and its rotator removes the file.
+            return (locked and not callable(self.rotator)) or stream.is_linked()
         finally:
             if self.stream is stream:
                 stream.unlock()
@@ -192,7 +196,7 @@ class _RotatingHandler(FileHandler):
 
     # The rollover.
 
-    def _rotates(self) -> bool:
+    def _may_roll_over(self) -> bool:
         return self._keeps_backups() or self._asks_subclass or self._rolls_its_own_way
 
     def _keeps_backups(self) -> bool:
@@ -240,26 +244,27 @@ class _RotatingHandler(FileHandler):
             self._failed_at = time.monotonic()
         else:
             self._failed_at = None
-            stream = self.stream or self._current_stream()
-            self._blank = stream.tell() if self._rolls_its_own_way else len(self._mark)
+            self._blank = len(self._mark)
+            if self._rolls_its_own_way and self._has_rolled:
+                self._blank = (self.stream or self._current_stream()).tell()
 
     def _roll(self) -> None:
         if self._rolling:  # a signal handler asks for what it has interrupted
             return
         self._rolling = True
         try:
-            self._roll_once()
+            if self._roll_once():
+                self._has_rolled = self._unfinished = True
         finally:
             self._rolling = False
-        self._has_rolled = self._unfinished = True
 
-    def _roll_once(self) -> None:
+    def _roll_once(self) -> bool:
         old = self.stream
-        self._close_left(time.monotonic())
+        self._close_just_rolled(time.monotonic())
         if not old.is_current():  # it has been renamed before: that must not be done again
             if self._open_in_place_of(old):
                 old.close()
-            return
+            return False
         if not capabilities.RENAMES_OPEN_FILES:
             old.close()
             try:
@@ -270,9 +275,10 @@ class _RotatingHandler(FileHandler):
             self._rename_all()
             if not old.is_current():
                 if self._open_in_place_of(old):
-                    self._left.append((time.monotonic(), old))
+                    self._just_rolled.append((time.monotonic(), old))
             elif old.size() > 0:  # a rotator may copy the file and empty it
                 raise FileExistsError(f"{self.baseFilename} is still there after rotate()")
+        return True
 
     def _remove(self, path: str) -> None:
         """Remove a backup, when nobody can append to it any more: see `_follow_after`."""
@@ -283,11 +289,12 @@ class _RotatingHandler(FileHandler):
                 time.sleep(rest - since)
             os.remove(path)
 
-    def _close_left(self, now: float) -> None:
-        while self._left and (
-            now - self._left[0][0] >= self._follow_after or len(self._left) > _MOST_LEFT
+    def _close_just_rolled(self, now: float) -> None:
+        while self._just_rolled and (
+            now - self._just_rolled[0][0] >= self._follow_after
+            or len(self._just_rolled) > _MOST_KEPT
         ):
-            self._left.pop(0)[1].close()
+            self._just_rolled.pop(0)[1].close()
 
     def _rename_all(self) -> None:
         raise NotImplementedError
@@ -298,8 +305,10 @@ class _RotatingHandler(FileHandler):
     # Compression.
 
     def _start_compressing(self) -> None:
-        has_rolled, self._has_rolled = self._has_rolled, False
-        if has_rolled and self.compress and not self._compressing:
+        if self._has_rolled and not self._compressing:
+            self._has_rolled = False
+            if not self.compress:
+                return
             self._compressing = True
             try:
                 # Not threading.Thread: a signal handler may log in the middle of another's start.
@@ -309,7 +318,7 @@ class _RotatingHandler(FileHandler):
 
     def _compress(self) -> None:
         def exclusively(action: Callable[[], None]) -> None:
-            if not self._closed:  # else it would be opened again
+            if self.stream is not None:  # a closed one is not to be opened again
                 self._exclusively(action)
 
         try:
@@ -321,6 +330,7 @@ class _RotatingHandler(FileHandler):
             )
         finally:
             self._compressing = False
+            self._start_compressing()  # it may have been rolled over when we were just ending
 
 
 class RotatingFileHandler(_RotatingHandler, logging.handlers.RotatingFileHandler):
@@ -335,7 +345,8 @@ class RotatingFileHandler(_RotatingHandler, logging.handlers.RotatingFileHandler
     A rollover loses nothing and doubles nothing, also if a process is killed in the middle of it:
     the next one to write completes it. If it fails, the error goes to `handleError` once, records
     go on to the file as it is, and it is tried again a second later. A stopped process stalls the
-    others for one second at most, once; after that the size may be exceeded until it moves again.
+    others for two seconds at most, once (with a *rotator*, two minutes); after that the size may be
+    exceeded until it moves again.
     All programs that share the file should use this handler, with the same arguments. *namer* and
     *rotator* work as in `logging`; they are called while the file is locked, must not log, and
     hold up whoever else writes to it.
@@ -380,6 +391,8 @@ class RotatingFileHandler(_RotatingHandler, logging.handlers.RotatingFileHandler
         names = [self.baseFilename, *(self._backup(number) for number in range(1, free + 1))]
         if len(set(names)) < len(names):
             raise ValueError(f"namer gives one name for several of {names}: it must tell them")
+        for name in names[1:]:
+            _remove_compressed(name)
         oldest = self._backup(free)
         if (ending := _ending(oldest)) is not None:
             self._remove(oldest + ending)
@@ -496,6 +509,8 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
         return time.time() >= self.rolloverAt or super()._should_roll(size, length)
 
     def _rename_all(self) -> None:
+        for *_, path in self._backups():
+            _remove_compressed(path.removesuffix(GZIPPED))
         self.rotate(self.baseFilename, self._new_name())
         if self.backupCount > 0:
             for path in self.getFilesToDelete():
@@ -533,15 +548,14 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
         today = self._clock(time.time()).strftime(self.suffix)
         folder = os.path.dirname(self.rotation_filename(f"{self.baseFilename}.{today}"))
         try:
-            names = set(os.listdir(folder))
+            names = set(os.listdir(folder or os.curdir))
         except FileNotFoundError:  # a namer's, which its rotator will make
             return []
         found = []
         for name in names:
             plain = name.removesuffix(GZIPPED)
             if plain == name and name + GZIPPED in names:
-                _ending(os.path.join(folder, name))  # removes it
-                continue
+                continue  # compressed by one that was killed before removing it
             for match in dated.finditer(plain):
                 # A namer may have put anything around the date. Is it what it makes of this one?
                 of_this = self.rotation_filename(f"{self.baseFilename}.{match[0]}")
@@ -566,8 +580,13 @@ def _status(path: str) -> os.stat_result | None:
 
 def _ending(path: str) -> str | None:
     """Return what *path* ends with where it exists: "" or ".gz", or None where it does not."""
-    plain, gzipped = os.path.lexists(path), os.path.lexists(path + GZIPPED)
-    if plain and gzipped:  # whoever compressed it is just removing it, or was killed before
+    if os.path.lexists(path + GZIPPED):
+        return GZIPPED
+    return "" if os.path.lexists(path) else None
+
+
+def _remove_compressed(path: str) -> None:
+    """Remove *path* if whoever compressed it was killed before doing so. Under the lock only."""
+    if os.path.lexists(path + GZIPPED):
         with contextlib.suppress(FileNotFoundError):
             os.remove(path)
-    return GZIPPED if gzipped else "" if plain else None
