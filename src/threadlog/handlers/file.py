@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-_PLAIN = logging.Formatter()  # what logging renders with when a handler has no formatter
+_Formatter = logging.Formatter
+_PLAIN = _Formatter()  # what logging renders with when a handler has no formatter
 _TURN = 1.0  # seconds: as long another thread's turn is waited for
 _MODES = ("a", "w", "x")  # as for open()
 
@@ -206,7 +207,7 @@ class FileHandler(logging.FileHandler):
 
     def format(self, record: logging.LogRecord) -> str:
         formatter = self.formatter or _PLAIN  # read once: the toggle may change it meanwhile
-        if _keeps_nothing(formatter):
+        if type(formatter) is _Formatter or _keeps_nothing(formatter):
             return render(formatter, record)
         with _turn(self._formatting):
             return formatter.format(record)
@@ -391,8 +392,8 @@ def _turn(lock: Any) -> Iterator[None]:
 def _keeps_nothing(formatter: logging.Formatter) -> bool:
     """Return whether several threads may call *formatter* at once."""
     if isinstance(formatter, ThreadInfoFormatter):
-        return formatter.wrapped is None or type(formatter.wrapped) is logging.Formatter
-    return type(formatter) is logging.Formatter
+        return formatter.wrapped is None or type(formatter.wrapped) is _Formatter
+    return type(formatter) is _Formatter
 
 
 def _repr(value: object) -> str:
