@@ -1,5 +1,6 @@
 """What several test modules need to run code elsewhere and see what it says."""
 
+import logging
 import os
 import pty
 import subprocess
@@ -50,3 +51,18 @@ def open_terminal():
         return pty.openpty()
     except OSError as error:
         pytest.skip(f"no pseudo-terminal here: {error}")
+
+
+def record(text):
+    return logging.makeLogRecord({"msg": text})
+
+
+def log(handler, *texts):
+    for text in texts:
+        handler.handle(record(text))
+
+
+def files(path):
+    """Return what is in the file and its backups, by ending: "" is the file itself."""
+    found = path.parent.glob(path.name + "*")
+    return {file.name.removeprefix(path.name): file.read_text("utf-8") for file in found}

@@ -12,6 +12,7 @@ import types
 
 import pytest
 
+from support import log
 from threadlog.handlers import (
     RotatingFileHandler,
     TimedRotatingFileHandler,
@@ -21,15 +22,6 @@ from threadlog.handlers import (
 )
 
 TEXT = "12345678901234567890"
-
-
-def record(text):
-    return logging.makeLogRecord({"msg": text})
-
-
-def log(handler, *texts):
-    for text in texts:
-        handler.handle(record(text))
 
 
 def files(path):

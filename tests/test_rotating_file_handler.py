@@ -18,24 +18,10 @@ import time
 
 import pytest
 
+from support import files, log, record
 from threadlog.handlers import FileHandler, RotatingFileHandler, capabilities
 
 HEADER = "# header\n"
-
-
-def record(text):
-    return logging.makeLogRecord({"msg": text})
-
-
-def log(handler, *texts):
-    for text in texts:
-        handler.handle(record(text))
-
-
-def files(path):
-    """Return what is in the file and its backups, by ending: "" is the file itself."""
-    found = path.parent.glob(path.name + "*")
-    return {file.name.removeprefix(path.name): file.read_text("utf-8") for file in found}
 
 
 def descriptors():

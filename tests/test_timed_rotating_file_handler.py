@@ -14,6 +14,7 @@ import types
 
 import pytest
 
+from support import files, log, record
 from threadlog.handlers import FileHandler, TimedRotatingFileHandler, rotation
 
 DAY = 86400
@@ -22,21 +23,6 @@ BEGIN = 1710504000.0  # Friday 2024-03-15 12:00:00 UTC
 
 def utc(text):
     return datetime.datetime.fromisoformat(text + "+00:00").timestamp()
-
-
-def record(text):
-    return logging.makeLogRecord({"msg": text})
-
-
-def log(handler, *texts):
-    for text in texts:
-        handler.handle(record(text))
-
-
-def files(path):
-    """Return what is in the file and its backups, by ending: "" is the file itself."""
-    found = path.parent.glob(path.name + "*")
-    return {file.name.removeprefix(path.name): file.read_text("utf-8") for file in found}
 
 
 @pytest.fixture
