@@ -390,10 +390,10 @@ def _turn(lock: Any) -> Iterator[None]:
 
 
 def _keeps_nothing(formatter: logging.Formatter) -> bool:
-    """Return whether several threads may call *formatter* at once."""
-    if isinstance(formatter, ThreadInfoFormatter):
-        return formatter.wrapped is None or type(formatter.wrapped) is _Formatter
-    return type(formatter) is _Formatter
+    """Return whether several threads may call *formatter*, no plain one, at once."""
+    return isinstance(formatter, ThreadInfoFormatter) and (
+        formatter.wrapped is None or type(formatter.wrapped) is _Formatter
+    )
 
 
 def _repr(value: object) -> str:
