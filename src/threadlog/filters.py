@@ -37,7 +37,17 @@ def stamp(record: logging.LogRecord) -> None:
     fields = record.__dict__
     if "thread_info" in fields and "native_id" in fields:
         return
-    who = identity.current()
+    recalled = identity.recall(fields)
+    if recalled is not None and not (
+        "thread_info" in fields
+        or "native_id" in fields
+        or "thread_number" in fields
+        or "work_item" in fields
+        or "log_context" in fields
+    ):
+        fields.update(recalled.added)
+        return
+    who = recalled or identity.current()
     if (
         record.thread in (who.thread, None)
         and record.process in (who.process, None)

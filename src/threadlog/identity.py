@@ -27,6 +27,7 @@ class Identity:
     """
 
     __slots__ = (
+        "added",
         "log_context",
         "native_id",
         "process",
@@ -49,6 +50,7 @@ class Identity:
     work_item: int | None
     log_context: Mapping[str, Any]
     thread_info: str
+    added: dict[str, Any]  # those that logging puts on no record, as they stand there
 
 
 class _Process:
@@ -172,6 +174,27 @@ def current() -> Identity:
     return _renew(pid, process_name, thread_name, task_name, item, bound)
 
 
+def recall(fields: dict[str, Any]) -> Identity | None:
+    """Return `current()`, sooner, if a record's *fields* show that nothing has changed.
+
+    logging has asked for most of it already, when it made the record. None: ask `current`.
+    """
+    known = _here.identity
+    if (
+        known is not None
+        and fields["thread"] == known.thread
+        and fields["process"] == known.process
+        and fields["threadName"] == known.threadName
+        and fields["processName"] == known.processName
+        and known.log_context is _bound.get().fields
+        and known.work_item == work_item.get()
+        and (fields.get("taskName") or _task_name()) == known.taskName
+        and _here.process is _process
+    ):
+        return known
+    return None
+
+
 def _renew(
     pid: int,
     process_name: str,
@@ -197,6 +220,14 @@ def _renew(
     who.work_item = item
     who.log_context = bound.fields
     who.thread_info = describe(pid, who.native_id, thread_name, task_name, item, bound.text)
+    who.added = {
+        "native_id": who.native_id,
+        "thread_number": who.thread_number,
+        "taskName": task_name,
+        "work_item": item,
+        "log_context": who.log_context,
+        "thread_info": who.thread_info,
+    }
     _here.identity = who
     return who
 

@@ -12,22 +12,20 @@ import stat
 import sys
 import threading
 import time
-import weakref
 
 from threadlog.filters import stamp
 from threadlog.formatters import ThreadInfoFormatter
 from threadlog.handlers.append import AppendFile
+from threadlog.handlers.guard import TURN, filtered, report_error, substitute, turn
+from threadlog.handlers.lifecycle import renew_in_child
 from threadlog.rendering import render
-from threadlog.toggle import prepare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
 _Formatter = logging.Formatter
 _PLAIN = _Formatter()  # what logging renders with when a handler has no formatter
-_TURN = 1.0  # seconds: as long another thread's turn is waited for
 _MODES = ("a", "w", "x")  # as for open()
 
 
@@ -144,7 +142,7 @@ class FileHandler(logging.FileHandler):
         self._mark = "".encode(self.encoding)
         self._is_altered = bool(self._mark) or os.linesep != "\n"  # see _encode
         self.delay = delay
-        _handlers.add(self)
+        renew_in_child(self)
         if not delay:
             self.stream = self._open()
 
@@ -154,16 +152,10 @@ class FileHandler(logging.FileHandler):
         """Filter and emit *record*, under the lock only where a subclass emits in its own way."""
         if not self._formats_unlocked:
             return super().handle(record)
-        prepare(self, record)
-        try:
-            passed: Any = self.filter(record)
-        except Exception:
-            self._report_error(record)
-            passed = True  # written all the same
-        if passed is not True and isinstance(passed, logging.LogRecord):  # 3.12+
-            record = passed
-        if passed:
-            self.emit(record)
+        passed = filtered(self, record)
+        if passed is None:
+            return False
+        self.emit(passed)
         return passed
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -171,7 +163,7 @@ class FileHandler(logging.FileHandler):
         try:
             text = self.format(record) + self.terminator
         except Exception:
-            self._report_error(record)
+            report_error(self, record)
             text = self._substitute(record) + self.terminator
         if self._lost is not None:
             self._report_lost()
@@ -180,7 +172,7 @@ class FileHandler(logging.FileHandler):
                 self._encode(text) if self._is_altered else text.encode(self.encoding, self.errors)
             )
             lock = self.lock
-            if lock.acquire(False) or lock.acquire(timeout=_TURN):
+            if lock.acquire(False) or lock.acquire(timeout=TURN):
                 try:
                     self._append(record, data)
                 finally:
@@ -196,11 +188,6 @@ class FileHandler(logging.FileHandler):
         if self._unfinished:
             self._finish(record)
 
-    def _report_error(self, record: logging.LogRecord) -> None:
-        # Showing the arguments may recurse as formatting them did; handleError lets that pass.
-        with contextlib.suppress(RecursionError):
-            self.handleError(record)
-
     def _finish(self, record: logging.LogRecord) -> None:  # noqa: ARG002  a subclass reports by it
         """Do what must wait until the lock is released."""
         self._unfinished = False
@@ -209,7 +196,7 @@ class FileHandler(logging.FileHandler):
         formatter = self.formatter or _PLAIN  # read once: the toggle may change it meanwhile
         if type(formatter) is _Formatter or _keeps_nothing(formatter):
             return render(formatter, record)
-        with _turn(self._formatting):
+        with turn(self._formatting):
             return formatter.format(record)
 
     def _encode(self, text: str) -> bytes:
@@ -304,7 +291,7 @@ class FileHandler(logging.FileHandler):
         if self._lost is not None:
             self._report_lost(last=True)
         try:
-            with _turn(self.lock):
+            with turn(self.lock):
                 stream, self.stream = self.stream, None
                 if hasattr(stream, "close"):
                     stream.close()
@@ -325,7 +312,7 @@ class FileHandler(logging.FileHandler):
 
     def _count_lost(self, error: OSError) -> bool:
         """Count one record, and return whether it is the first."""
-        with _turn(self.lock):
+        with turn(self.lock):
             first = self._lost is None
             self._lost = self._lost or _Lost()
             self._lost.add(str(error))
@@ -333,7 +320,7 @@ class FileHandler(logging.FileHandler):
 
     def _report_lost(self, *, last: bool = False) -> None:
         """Say in the log how many records were lost, if writing works again."""
-        with _turn(self.lock):
+        with turn(self.lock):
             lost = self._lost
             if lost is None or lost.is_being_told:
                 return
@@ -350,7 +337,7 @@ class FileHandler(logging.FileHandler):
             text = f"{record.levelname} {record.name}: {record.getMessage()}"
         try:
             data = (text + self.terminator).encode(self.encoding, "backslashreplace")
-            with _turn(self.lock):
+            with turn(self.lock):
                 self._append(record, data.removeprefix(self._mark))
                 lost.count -= told
                 if lost.count == 0:
@@ -365,9 +352,8 @@ class FileHandler(logging.FileHandler):
 
     def _substitute(self, record: logging.LogRecord) -> str:
         """Return what can be shown of a record that cannot be formatted."""
-        error = sys.exc_info()[1]
-        shown = f"{_repr(record.msg)} {_repr(record.args)} (not formatted: {_repr(error)})"
-        fields = {**record.__dict__, "msg": shown, "args": None}
+        message = substitute(record)
+        fields = {**record.__dict__, "msg": message, "args": None}
         for bare in ({}, {"exc_info": None, "exc_text": None, "stack_info": None}):
             try:
                 text = self.format(logging.makeLogRecord(fields | bare))
@@ -375,18 +361,7 @@ class FileHandler(logging.FileHandler):
                 continue
             if isinstance(text, str):
                 return text
-        return f"{record.levelname} {record.name}: {shown}"
-
-
-@contextlib.contextmanager
-def _turn(lock: Any) -> Iterator[None]:
-    """Hold *lock*, but go on without it after a while: see `_append_apart`."""
-    has_it = lock.acquire(timeout=_TURN)
-    try:
-        yield
-    finally:
-        if has_it:
-            lock.release()
+        return f"{record.levelname} {record.name}: {message}"
 
 
 def _keeps_nothing(formatter: logging.Formatter) -> bool:
@@ -394,13 +369,6 @@ def _keeps_nothing(formatter: logging.Formatter) -> bool:
     return isinstance(formatter, ThreadInfoFormatter) and (
         formatter.wrapped is None or type(formatter.wrapped) is _Formatter
     )
-
-
-def _repr(value: object) -> str:
-    try:
-        return repr(value)
-    except Exception as error:
-        return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
 
 
 def _permissions(given: int | str | None) -> int | None:
@@ -419,16 +387,3 @@ def _permissions(given: int | str | None) -> int | None:
         f"permissions={shown}: write the octal number of a mode, at most 0o777, in which the owner "
         "may write; for example 0o640, or '0640' in a config file without octal numbers"
     )
-
-
-# Those whose file a forked child must open again.
-_handlers: weakref.WeakSet[FileHandler] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for handler in list(_handlers):
-        handler.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,331 @@
+"""Backlog: a bounded queue of records that is safe to use from anywhere.
+
+Any thread puts, a signal handler or a finalizer in the middle of another `put` included: where
+there is room, a record is on its way without a lock. Room is a supply of tokens, one for each
+record that may wait. Taking a token, appending and popping are each one step of a
+`collections.deque`, which nothing can interrupt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import queue
+import time
+from collections import deque
+
+from threadlog.handlers.bell import make_bell, ring
+from threadlog.handlers.guard import TURN
+from threadlog.handlers.ledger import Burst, Ledger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+OVERFLOW = ("block", "drop_new", "drop_old", "direct")
+URGENT = logging.WARNING  # from here on a record may take the reserved room
+LARGEST_BATCH = 100  # records that are out of reach for "drop_old"
+QUIET = 0.1  # seconds without a drop, and nothing waits: then the burst is over
+
+
+class Backlog(Ledger):
+    """At most *capacity* records that wait for a listener, and a count of all that came.
+
+    Of the capacity, *reserve* places are for records of WARNING and above. A record that was
+    fetched keeps its place until `give_back`. Programs may look at it as at a `queue.Queue`:
+    `qsize`, `empty`, `full`, `maxsize`.
+    """
+
+    call_listener: Callable[[], None]  # set by the listener: a record has come, and it is not here
+
+    def __init__(self, capacity: int, overflow: str, timeout: float, reserve: int) -> None:
+        self.maxsize = capacity
+        self.overflow = overflow
+        self.timeout = timeout
+        self.reserve = reserve
+        self._batch = max(1, min(LARGEST_BATCH, capacity // 8))
+        self._full = f"the queue of {capacity} was full"
+        self.is_closed = False  # nothing waits here any more: callers deliver themselves
+        self._is_finishing = False  # closed, once nothing waits
+        super().__init__()
+
+    def after_fork(self) -> None:
+        # All made anew: the locks that a free-threaded build's objects have inside may be held by
+        # threads that are gone.
+        super().after_fork()
+        self._records: deque[logging.LogRecord] = deque()
+        self._derived: set[int] = set()  # ids of records in it that sinks have logged
+        self._room = _Room(self.maxsize - self.reserve)
+        self._reserved = _Room(self.reserve)
+        self._bell = make_bell()
+        self._is_unwatched = True  # the listener sleeps, or there is none
+        self._is_attended = False  # there is one
+        self._stood_still_at = -1  # how many were written when somebody had waited in vain
+        self.is_closed = self.is_closed or self._is_finishing
+
+    # The callers' side.
+
+    def put(self, record: logging.LogRecord) -> bool:
+        """Take *record*, or drop one, or return False: deliver it yourself."""
+        if self.is_closed:
+            return False
+        try:
+            self._room.tokens.pop()
+        except IndexError:
+            return self._put_without_room(record)
+        self._records.append(record)
+        if self._is_unwatched:
+            self.rouse()
+        return True
+
+    def _put_without_room(self, record: logging.LogRecord) -> bool:
+        level = record.levelno
+        has_place = (
+            (level >= URGENT and self._reserved.take())
+            or (self.overflow == "block" and self._wait_for_room(level))
+            or (self.overflow == "drop_old" and self._displace(level))
+        )
+        if has_place:
+            self._records.append(record)
+            if self._is_unwatched:
+                self.rouse()
+        elif self.overflow == "direct":
+            return False
+        else:
+            self.refuse(level)
+        return True
+
+    def refuse(self, level: int) -> None:
+        """Drop a record of *level* for want of room."""
+        self.drop(level, self._full)
+
+    def would_drop(self, level: int) -> bool:
+        """Return whether a record of *level* had better not be prepared: it is dropped at once."""
+        return (
+            not self._room.tokens
+            and self.overflow == "drop_new"
+            and not (level >= URGENT and self._reserved.tokens)
+            and not self.is_closed
+        )
+
+    def put_nowait(self, record: logging.LogRecord) -> None:
+        """Take *record* if there is room now. Raises `queue.Full`."""
+        if not self._take_token(record.levelno):
+            raise queue.Full
+        self._records.append(record)
+        if self._is_unwatched:
+            self.rouse()
+
+    def put_derived(self, record: logging.LogRecord) -> None:
+        """Take *record*, which a sink has logged, without waiting."""
+        try:
+            self._derived.add(id(record))
+            self.put_nowait(record)
+        except queue.Full:
+            self._derived.discard(id(record))
+            self.drop(record.levelno, self._full)
+
+    def is_derived(self, record: logging.LogRecord) -> bool:
+        """Return whether `put_derived` has put *record*, which was fetched."""
+        if id(record) not in self._derived:
+            return False
+        self._derived.discard(id(record))
+        return True
+
+    def rouse(self) -> None:
+        """Have a listener look."""
+        if self._is_attended:
+            ring(self._bell)
+        else:
+            self.call_listener()
+
+    def _take_token(self, level: int) -> bool:
+        return self._room.take() or (level >= URGENT and self._reserved.take())
+
+    def _displace(self, level: int) -> bool:
+        """Drop the oldest record, whose place is free for one of *level* then."""
+        with self.counting():
+            if not self._records:  # the only ones are under way
+                return False
+            oldest = self._records[0].levelno
+            if self.reserve and oldest >= URGENT > level:
+                return False
+            self.dropped += 1
+            self._derived.discard(id(self._records.popleft()))
+            self.tell(oldest, self._full)
+        return True
+
+    def _wait_for_room(self, level: int) -> bool:
+        """Wait for a place; not again, after a time-out, until something has been written."""
+        written = self.written
+        if self._stood_still_at == written:
+            return False
+        rooms = (self._room, self._reserved) if level >= URGENT else (self._room,)
+        bell = make_bell()  # our own: a signal handler in the middle of this waits for another one
+        give_up = time.monotonic() + self.timeout
+        try:
+            while True:
+                for room in rooms:
+                    room.waiting.append(bell)
+                if self._take_token(level):
+                    return True
+                left = give_up - time.monotonic()
+                if left <= 0 or not bell.acquire(timeout=left):
+                    break
+            if self.written == written:
+                self._stood_still_at = written
+            return False
+        finally:
+            for room in rooms:
+                room.leave(bell)
+
+    # The listener's side. One listener at a time.
+
+    def attend(self) -> None:
+        """There is a listener from now on, until `fetch` returns None."""
+        self._is_attended = True
+        self._is_unwatched = False
+
+    def fetch(
+        self, batch: deque[logging.LogRecord], block: bool, one_by_one: bool
+    ) -> Burst | bool | None:
+        """Move records to *batch*, or return a Burst to tell of.
+
+        Waits for them if *block*. None: there are none, and if *block*, it is closed, too.
+        """
+        while True:
+            pause = math.inf
+            if self.burst is not None:
+                pause = self._until_told(block)
+                if pause <= 0:
+                    with self.counting():
+                        burst, self.burst = self.burst, None
+                    return burst
+            if self._records:
+                self._take(batch, 1 if one_by_one else self._batch)
+                return True
+            self._created = None
+            if self._is_finishing:
+                self.is_closed = True
+            if self.is_closed or not block:
+                self._is_attended = False
+            self._is_unwatched = True
+            if self._records or (self._is_finishing and not self.is_closed):
+                self._is_unwatched = False
+            elif self.is_closed or not block:
+                return None
+            else:
+                self._bell.acquire(timeout=-1 if pause == math.inf else pause)
+                self._is_unwatched = False
+
+    def _take(self, batch: deque[logging.LogRecord], most: int) -> None:
+        records = self._records
+        lock = self._lock  # not counting(), which costs as much as all of this
+        has_it = lock.acquire(False) or lock.acquire(timeout=TURN)
+        try:
+            count = min(len(records), most)
+            if count:
+                self._created = records[0].created
+            self._derivable += count
+            self.under_way += count
+            for _ in range(count):
+                batch.append(records.popleft())
+        finally:
+            if has_it:
+                lock.release()
+
+    def give_back(self, places: int) -> None:
+        """So many records that were fetched are done: others may have their places."""
+        room = self._room
+        for _ in range(places):
+            if self.reserve and len(self._reserved.tokens) < self.reserve:
+                self._reserved.give()
+            else:
+                room.give()
+
+    def _until_told(self, block: bool) -> float:
+        """Return in how many seconds the burst may be told, as far as one can know."""
+        burst = self.burst
+        if burst is None:
+            return math.inf
+        if not burst.is_short():
+            return 0.0
+        if self._records:
+            return math.inf
+        return burst.ended + QUIET - time.monotonic() if block and not self._is_finishing else 0.0
+
+    def finish(self) -> None:
+        """Be closed as soon as nothing waits."""
+        self._is_finishing = True
+        if self._is_attended or self._records:
+            self.rouse()
+        else:
+            self.is_closed = True
+
+    def reopen(self) -> None:
+        self._is_finishing = self.is_closed = False
+
+    def give_up(self) -> Burst:
+        """Drop all that waits, and be closed. Return what has been dropped and not been told."""
+        self._is_finishing = self.is_closed = True
+        with self.counting():
+            burst, self.burst = self.burst or Burst("the time was up"), None
+            count = len(self._records)
+            for _ in range(count):
+                burst.add(self._records.popleft().levelno)
+            self.dropped += count
+        self.give_back(count)
+        return burst
+
+    # What programs look at.
+
+    def waiting(self) -> int:
+        return len(self._records)
+
+    qsize = waiting
+
+    def empty(self) -> bool:
+        return not self._records
+
+    def full(self) -> bool:
+        return not self._room.tokens
+
+    def oldest(self) -> logging.LogRecord | None:
+        try:
+            return self._records[0]
+        except IndexError:
+            return None
+
+
+class _Room:
+    """Tokens for records, and the bells of those who wait for one."""
+
+    def __init__(self, size: int) -> None:
+        self.tokens: deque[None] = deque([None]) * size
+        self.waiting: deque[Any] = deque()
+
+    def take(self) -> bool:
+        try:
+            self.tokens.pop()
+        except IndexError:
+            return False
+        return True
+
+    def give(self) -> None:
+        self.tokens.append(None)
+        if self.waiting:
+            self.wake_one()
+
+    def wake_one(self) -> None:
+        with contextlib.suppress(IndexError):
+            while not ring(self.waiting.popleft()):
+                pass  # it has been rung already: the next one
+
+    def leave(self, bell: Any) -> None:
+        with contextlib.suppress(ValueError):
+            while True:
+                self.waiting.remove(bell)
+        if self.tokens and self.waiting:  # it may have been rung for what we do not need
+            self.wake_one()

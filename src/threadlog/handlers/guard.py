@@ -1,0 +1,107 @@
+"""What keeps a handler alive: waits that end, and errors that stay inside."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import select
+import sys
+
+from threadlog.toggle import prepare
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+TURN = 1.0  # seconds: as long another thread's turn is waited for
+
+
+@contextlib.contextmanager
+def turn(lock: Any) -> Iterator[None]:
+    """Hold *lock*, but go on without it after a while, rather than wait for ever.
+
+    A finalizer may run anywhere, also where its thread holds *lock*, and wait for what the thread
+    that wants *lock* has.
+    """
+    has_it = lock.acquire(timeout=TURN)
+    try:
+        yield
+    finally:
+        if has_it:
+            lock.release()
+
+
+def filtered(handler: logging.Handler, record: logging.LogRecord) -> logging.LogRecord | None:
+    """Return what the toggle and the filters of *handler* make of *record*; None: not wanted.
+
+    A filter that raises is reported, and the record passes.
+    """
+    prepare(handler, record)
+    try:
+        passed: Any = handler.filter(record)
+    except Exception:
+        report_error(handler, record)
+        return record
+    if passed is not True and isinstance(passed, logging.LogRecord):  # 3.12+
+        return passed
+    return record if passed else None
+
+
+def report_error(handler: logging.Handler, record: logging.LogRecord) -> None:
+    """Call `handleError` for the exception at hand."""
+    # Showing the arguments may recurse as formatting them did; handleError lets that pass.
+    with contextlib.suppress(RecursionError):
+        handler.handleError(record)
+
+
+def substitute(record: logging.LogRecord) -> str:
+    """Return a message for a *record* whose own cannot be rendered, in its `except` block."""
+    error = sys.exc_info()[1]
+    return f"{shown(record.msg)} {shown(record.args)} (not formatted: {shown(error)})"
+
+
+def shown(value: object) -> str:
+    """Return the `repr` of *value*, or that it has none."""
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
+
+
+def say(text: str) -> None:
+    """Write a line on stderr, as `logging.raiseExceptions` allows, and only if it does not wait.
+
+    It may be a full pipe that nobody reads, in which case another thread may well be writing to it
+    and hold the stream's lock.
+    """
+    stream = sys.stderr
+    if not logging.raiseExceptions or stream is None:
+        return
+    with contextlib.suppress(Exception):
+        if _takes_text(stream):
+            stream.write(f"{text}\n")
+            stream.flush()
+
+
+def _takes_text(stream: Any) -> bool:
+    try:
+        descriptor = stream.fileno()
+    except Exception:  # no file
+        return True
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(0))
+
+
+def holds_logging_lock() -> bool:
+    """Return whether this thread has `logging`'s own lock, under which nobody may wait.
+
+    `dictConfig` has it while it closes the handlers that were there.
+    """
+    try:
+        return bool(logging._lock._is_owned())  # type: ignore[attr-defined]
+    except AttributeError:
+        return True  # not known: rather do not wait

@@ -1,0 +1,93 @@
+"""What must happen when the process forks, and when it ends."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import weakref
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    class AfterFork(Protocol):
+        def after_fork(self) -> None: ...
+
+    class Draining(Protocol):
+        def finish(self) -> None: ...
+        def stop(self) -> None: ...
+
+
+_copied: weakref.WeakSet[AfterFork] = weakref.WeakSet()
+_running: set[Draining] = set()
+_has_ended = False
+_is_registered = False
+
+
+def renew_in_child(thing: AfterFork) -> None:
+    """Call `thing.after_fork()` in every forked child, as long as *thing* lives."""
+    _copied.add(thing)
+
+
+def drain_at_exit(thing: Draining) -> None:
+    """Call `thing.finish()` and `thing.stop()` when the process ends, unless `is_drained`."""
+    _running.add(thing)
+    _register_with_multiprocessing()
+
+
+def is_drained(thing: Draining) -> None:
+    """*thing* has nothing left to write."""
+    _running.discard(thing)
+
+
+def has_ended() -> bool:
+    """Return whether the process is at its end: everything was drained, nothing is to start."""
+    return _has_ended
+
+
+def _drain() -> None:
+    """End all. They write at the same time, and each has a deadline of its own."""
+    global _has_ended
+    _has_ended = True
+    things = list(_running)
+    for thing in things:
+        thing.finish()
+    for thing in things:
+        thing.stop()
+
+
+def _after_fork() -> None:
+    global _running, _has_ended
+    _running = set()
+    _has_ended = False
+    for thing in list(_copied):
+        thing.after_fork()
+
+
+def _register_with_multiprocessing() -> None:
+    """See to the end of a multiprocessing child, which may not run what `atexit` has.
+
+    Its finalizers it does run. But it forgets, when it begins, those that it was forked with and
+    those of the modules that it has imported before; what is registered for after a fork comes
+    later.
+    """
+    global _is_registered
+    util = sys.modules.get("multiprocessing.util")
+    if util is None or _is_registered:
+        return
+    _is_registered = True
+    util.register_after_fork(_drain, _finalize_in_child)
+    _finalize_in_child()
+
+
+def _finalize_in_child(_: Any = None) -> None:
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        # After all others: grandchildren are waited for, and finalizers may log.
+        sys.modules["multiprocessing.util"].Finalize(None, _drain, exitpriority=-1000)
+
+
+atexit.register(_drain)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,369 @@
+"""QueueHandler: the caller's side of a queue."""
+
+from __future__ import annotations
+
+import _thread
+import copy
+import logging
+import logging.handlers
+import pickle
+import queue as queues
+import threading
+import time
+
+from threadlog.filters import stamp
+from threadlog.handlers import lifecycle
+from threadlog.handlers.backlog import OVERFLOW, QUIET, Backlog
+from threadlog.handlers.guard import filtered, report_error, say, shown, substitute
+from threadlog.handlers.ledger import Ledger
+from threadlog.handlers.listener import QueueListener, without_thread
+from threadlog.handlers.sinks import shift_here
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from threadlog.handlers.ledger import Statistics
+    from threadlog.handlers.sinks import Shift
+
+_LogRecord = logging.LogRecord
+_new = object.__new__
+# What cannot change between the call and the rendering. Exactly these: a subclass may do anything.
+_IMMUTABLE = frozenset((str, int, float, bool, type(None), bytes, complex))
+_IN_PROCESS = (queues.Queue, queues.SimpleQueue)
+_PLAIN = logging.Formatter()
+
+
+class QueueHandler(logging.handlers.QueueHandler):
+    """Hands records to a queue, so that the caller never waits for what becomes of them.
+
+    `QueueHandler(handlers=[sink, ...])` has a queue and a listener of its own. There is nothing to
+    start or stop: the listener's thread begins with the first record, in a forked child too, and
+    when the process ends, what has been accepted is written. The queue is lost if the process
+    is killed.
+
+    *capacity*: as many records may wait (10,000), those that are being written included.
+    *overflow*: what is done with a record that finds no room. "block" waits for room, *timeout*
+    seconds (1.0) at most, and then drops it; after such a time-out nobody waits again until the
+    sinks have written something. "drop_new" drops it. "drop_old" drops the one that has waited
+    longest. "direct" has the caller give it to the sinks itself, ahead of those that wait.
+    *reserve*: as many places of the capacity (0) are for records of WARNING and above; with
+    "drop_old" these then are not dropped for lesser ones either. Dropped records are counted, and
+    told of by one WARNING record of the logger's name `threadlog.handlers` for each burst of them.
+    *respect_handler_level*: sinks get no records below their own level (True, unlike
+    `logging.handlers.QueueListener`, where it is False by default). *drain_timeout*: `flush`,
+    `close` and the end of the process wait for the sinks as long, in seconds (5.0); what is not
+    written by then is dropped, and its number said on stderr.
+
+    `QueueHandler(queue)` is used as `logging.handlers.QueueHandler`, with a listener elsewhere; the
+    arguments above are not for it. *queue* is anything with `put_nowait`; what raises
+    `queue.Full` is counted and told in the log.
+
+    Who wrote a record is captured in the caller, by `ThreadInfoFilter`'s rules. Its message is
+    rendered there if an argument may change later, by the sinks otherwise; an exception is rendered
+    by each sink. With a formatter of its own the handler renders all of it, as `logging` does.
+    For a queue that is not known to stay in the process the record is made ready to be pickled.
+
+    Raises ValueError and TypeError for wrong arguments. Thread-safe; may be called from signal
+    handlers, finalizers and its own sinks. Fork-safe: a child begins with an empty queue.
+    """
+
+    if TYPE_CHECKING:
+        queue: Any
+        listener: Any
+
+    def __init__(
+        self,
+        queue: Any = None,
+        *,
+        handlers: Iterable[logging.Handler] = (),
+        capacity: int = 10_000,
+        overflow: str = "block",
+        timeout: float = 1.0,
+        reserve: int = 0,
+        respect_handler_level: bool = True,
+        drain_timeout: float = 5.0,
+    ) -> None:
+        sinks = _checked_sinks(handlers)
+        _check(capacity, overflow, timeout, reserve, drain_timeout)
+        if queue is None:
+            if not sinks:
+                raise ValueError("give handlers=[...], the sinks, or a queue that a listener reads")
+            queue = Backlog(capacity, overflow, timeout, reserve)
+        elif sinks:
+            raise ValueError(
+                "handlers are for a handler with a queue of its own; for this queue write "
+                "QueueListener(queue, *handlers)"
+            )
+        super().__init__(queue)
+        self._putting: dict[int, _Put] = {}  # by the thread's ident
+        self.listener = None
+        self._is_own = isinstance(queue, Backlog)
+        self._stays_here = self._is_own or isinstance(queue, _IN_PROCESS)
+        if isinstance(queue, Backlog):
+            self._ledger: Ledger = queue
+            self.listener = QueueListener(
+                queue,
+                *sinks,
+                respect_handler_level=respect_handler_level,
+                drain_timeout=drain_timeout,
+            )
+        else:
+            self._ledger = Ledger()
+            lifecycle.renew_in_child(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: what the parent was in the middle of is the parent's."""
+        self._putting = {}
+        self._ledger.after_fork()
+
+    def statistics(self) -> Statistics:
+        """Return what has become of the records so far, at one moment: see `Statistics`.
+
+        Without a listener of its own, *written* counts what the queue has taken.
+        """
+        return self._ledger.statistics()
+
+    # The way of a record: handle, emit, prepare, enqueue.
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        """Filter and emit *record*, without the handler's lock: a caller may wait for room."""
+        passed = filtered(self, record)
+        if passed is None:
+            return False
+        self.emit(passed)
+        return passed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand *record* over. No error reaches the caller: see `handleError`."""
+        shift = shift_here()
+        if shift is not None and self._is_followed_up(shift, record):
+            return
+        if not self._is_own:
+            self._emit_to_queue(record)
+        elif self.queue.would_drop(record.levelno):
+            self.queue.refuse(record.levelno)
+        else:
+            try:
+                self.enqueue(self.prepare(record))
+            except Exception:
+                report_error(self, record)
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Return a copy of *record*, stamped, that may be rendered later and elsewhere."""
+        ready = _copy(record)
+        stamp(ready)
+        if self.formatter is not None:
+            ready.message = ready.msg = self.format(ready)  # with traceback and stack
+            ready.args = ready.exc_info = ready.exc_text = ready.stack_info = None
+            return ready
+        if not self._is_own or not _is_fixed(record):
+            try:
+                ready.message = ready.getMessage()
+            except Exception:
+                report_error(self, record)
+                ready.message = substitute(record)
+            ready.msg, ready.args = ready.message, None
+        if ready.exc_info:
+            if self._stays_here:
+                ready.exc_text = None  # another handler's way: each sink has its own
+            else:
+                ready.exc_text = ready.exc_text or _PLAIN.formatException(ready.exc_info)
+                ready.exc_info = None
+        if not self._stays_here:
+            _make_portable(ready)
+        return ready
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Put *record* in the queue, as `prepare` has returned it. To be overridden, as ever."""
+        if not self._is_own:
+            self.queue.put_nowait(record)
+        elif not self.queue.put(record):
+            self.listener.deliver(record)
+
+    def _is_followed_up(self, shift: Shift, record: logging.LogRecord) -> bool:
+        """See to what is logged while sinks are called in this thread, by a sink most likely.
+
+        It must not feed back: one such record may follow a program's, and none may follow it.
+        Return False if it may be handed over as any other.
+        """
+        ledger = self._ledger
+        own = shift.within(self.queue)
+        if shift.is_derived or not ledger.may_derive():
+            ledger.drop(record.levelno)
+        elif own is not None:
+            own.sinks.put_aside(own, self.prepare(record))
+        elif self._is_own:
+            ready = self.prepare(record)
+            self.queue.put_derived(ready)
+        else:
+            return False
+        return True
+
+    # A queue that is not ours.
+
+    def _emit_to_queue(self, record: logging.LogRecord) -> None:
+        """Put *record*, and then what this thread has logged to this handler meanwhile.
+
+        The queue itself may log, as multiprocessing's does, or a signal handler, while the queue's
+        lock is held. These wait here.
+        """
+        ident = _thread.get_ident()
+        outer = self._putting.get(ident)
+        if outer is not None:
+            if outer.is_derived or not self._ledger.may_derive():
+                self._ledger.drop(record.levelno)
+            else:
+                outer.later.append(record)
+            return
+        this = self._putting[ident] = _Put()
+        try:
+            self._put(record)
+            this.is_derived = True
+            for later in this.later:
+                self._put(later)
+        finally:
+            self._putting.pop(ident, None)
+
+    def _put(self, record: logging.LogRecord) -> None:
+        ledger = self._ledger
+        ledger.begin()
+        written, told = False, ""
+        try:
+            ready = self.prepare(record)
+            listener = without_thread(self.queue)
+            if listener is not None:
+                listener.deliver(ready)
+            else:
+                self.enqueue(ready)
+            written = True
+        except queues.Full:
+            told = "the queue was full"
+        except Exception:
+            ledger.count_error()
+            report_error(self, record)
+        finally:
+            if written:
+                ledger.write(1)
+            else:
+                ledger.lose(record.levelno, told)
+        if written and ledger.burst is not None:
+            self._tell_of_burst(time.monotonic() - QUIET)
+
+    def _tell_of_burst(self, over_since: float) -> None:
+        """Put a record in the queue that says what was dropped, unless it goes on."""
+        with self._ledger.counting():
+            burst = self._ledger.burst
+            if burst is None or (burst.ended > over_since and burst.is_short()):
+                return
+            self._ledger.burst = None
+        record = burst.as_record()
+        try:
+            self.enqueue(self.prepare(record))
+        except Exception:
+            with self._ledger.counting():
+                if self._ledger.burst is not None:
+                    burst.merge(self._ledger.burst)
+                self._ledger.burst = burst
+
+    # The end.
+
+    def flush(self) -> None:
+        """Wait until what was accepted before is written, *drain_timeout* at most.
+
+        Does not wait in a sink's own thread, nor under `logging`'s own lock. For a queue that is
+        not its own it does nothing.
+        """
+        if self._is_own:
+            self.listener.flush()
+
+    def close(self) -> None:
+        """Write what is left, as `flush` does, and end the listener. Idempotent.
+
+        Where it may not wait, the listener goes on alone, and closes those sinks once more that
+        were closed meanwhile. A record that comes later goes to the sinks at once. The sinks
+        are not closed.
+        """
+        if self._is_own:
+            self.listener.stop()
+        elif self._ledger.burst is not None:
+            self._tell_of_burst(time.monotonic())
+            if self._ledger.burst is not None:
+                say(f"threadlog: {self._ledger.burst.as_record().getMessage()}")
+                self._ledger.burst = None
+        super().close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_is_own", False):
+            self.listener.finish()
+
+
+class _Put:
+    """One thread in the middle of putting a record in a queue."""
+
+    def __init__(self) -> None:
+        self.later: list[logging.LogRecord] = []
+        self.is_derived = False  # it puts those now
+
+
+def _copy(record: logging.LogRecord) -> logging.LogRecord:
+    if type(record) is not _LogRecord:
+        return copy.copy(record)
+    ready: logging.LogRecord = _new(_LogRecord)
+    ready.__dict__ = record.__dict__.copy()
+    return ready
+
+
+def _is_fixed(record: logging.LogRecord) -> bool:
+    """Return whether the message will be the same later."""
+    if type(record.msg) is not str:
+        return False
+    args = record.args
+    if type(args) is tuple:
+        for arg in args:  # noqa: SIM110  a generator costs as much as all of this
+            if type(arg) not in _IMMUTABLE:
+                return False
+        return True
+    return not args
+
+
+def _make_portable(record: logging.LogRecord) -> None:
+    """Replace what cannot be pickled by its repr: a queue may pickle late, and lose it silently."""
+    for name, value in record.__dict__.items():
+        if type(value) not in _IMMUTABLE and name != "log_context":
+            try:
+                pickle.dumps(value)
+            except Exception:
+                record.__dict__[name] = shown(value)
+
+
+def _checked_sinks(handlers: Any) -> list[logging.Handler]:
+    if isinstance(handlers, (str, bytes, logging.Handler)) or not hasattr(handlers, "__iter__"):
+        raise TypeError(f"handlers must be a list of handlers, not {handlers!r}")
+    sinks = list(handlers)
+    for sink in sinks:
+        if not callable(getattr(sink, "handle", None)):
+            raise TypeError(f"handlers must be a list of handlers; {sink!r} is none")
+    return sinks
+
+
+def _check(
+    capacity: object, overflow: object, timeout: object, reserve: object, drain_timeout: object
+) -> None:
+    if type(capacity) is not int or capacity < 1:
+        raise ValueError(f"capacity must be a whole number above 0, not {capacity!r}")
+    if overflow not in OVERFLOW:
+        names = ", ".join(map(repr, OVERFLOW))
+        import difflib
+
+        near = difflib.get_close_matches(str(overflow), OVERFLOW, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"overflow must be one of {names}, not {overflow!r}{hint}")
+    if type(reserve) is not int or not 0 <= reserve < capacity:
+        raise ValueError(
+            f"reserve must be a whole number below the capacity ({capacity}), not {reserve!r}"
+        )
+    for name, seconds in (("timeout", timeout), ("drain_timeout", drain_timeout)):
+        if not isinstance(seconds, (int, float)) or not 0 <= seconds <= threading.TIMEOUT_MAX:
+            raise ValueError(f"{name} must be a number of seconds, 0 or more, not {seconds!r}")

@@ -1,0 +1,358 @@
+"""Sinks: gives records to the handlers behind a queue, whatever these do.
+
+It is the work of one thread at a time, its shift. Callers that deliver a record themselves have a
+shift for that one. A sink that raises is contained; if one does not return, another thread relieves
+the one that is stuck in it, and goes on with the other sinks.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections import deque
+
+from threadlog.filters import stamp
+from threadlog.handlers.bell import make_bell, ring
+from threadlog.handlers.ledger import Burst
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol, Self
+
+    from threadlog.handlers.ledger import Ledger
+
+    class Listener(Protocol):
+        queue: Any
+        handlers: tuple[logging.Handler, ...]
+        respect_handler_level: bool
+
+        def handle(self, record: logging.LogRecord) -> None: ...
+        def free(self, places: int) -> None: ...
+        def work(self, shift: Shift) -> None: ...
+
+
+STUCK_AFTER = 2.0  # seconds in one call: then the other sinks go on without this one
+_BOOKED_AFTER = 0.001  # seconds: as long the ledger may not know what has been written
+_REFUSED = "every handler raised"
+_STUCK = "the handler did not return"
+_INTERRUPTED = "an interrupt came"
+
+
+class Shift:
+    """One thread's work at the sinks behind one queue."""
+
+    def __init__(self, sinks: Sinks, *, is_callers: bool = False) -> None:
+        self.sinks = sinks
+        self.is_callers = is_callers  # the thread is not the listener's own
+        self.outer: Shift | None = None  # what the thread was at before, and will be after
+        self.batch: deque[logging.LogRecord] = deque()  # from the queue
+        self.aside: deque[logging.LogRecord] = deque()  # what sinks have logged on the one at hand
+        # The record at hand; None: there is none.
+        self.record: logging.LogRecord | None = None
+        self.is_derived = False  # a sink has logged it, or it tells of a burst
+        self.burst: Burst | None = None  # of which it tells, if it is not a program's
+        self.took = self.failed = self.missed = 0  # how many sinks did
+        # What the ledger does not know yet.
+        self.written = 0
+        self.places = 0  # in the queue, that are free again
+        self.book_at = 0.0
+        self.is_slow = False  # the sinks took longer than that for one
+        # For the thread that watches. `since` and `is_over` change under the lock.
+        self.lock = threading.Lock()
+        self.sink: logging.Handler | None = None
+        self.position = 0  # of that sink
+        self.since = 0.0  # when it was called; 0.0: none is being called
+        self.is_over = False  # another thread goes on with what is left
+        self.is_done = False  # the thread has ended
+        self.has_watch = False
+        self.is_unwatched = True  # the watch sleeps
+        self.bell = make_bell()
+
+    def __enter__(self) -> Self:
+        ident = _thread.get_ident()
+        self.outer = _shifts.get(ident)
+        _shifts[ident] = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        ident = _thread.get_ident()
+        if self.outer is None:
+            _shifts.pop(ident, None)
+        else:
+            _shifts[ident] = self.outer
+        if not self.is_over:
+            self.sinks.abandon(self)
+
+    def begin(
+        self, record: logging.LogRecord, *, is_derived: bool = False, burst: Burst | None = None
+    ) -> None:
+        self.record, self.is_derived, self.burst = record, is_derived, burst
+        self.took = self.failed = self.missed = self.position = 0
+
+    def successor(self) -> Shift:
+        """Return the shift of a thread that goes on behind the sink that is being called."""
+        other = Shift(self.sinks)
+        other.batch, other.aside = self.batch, self.aside
+        other.record, other.is_derived, other.burst = self.record, self.is_derived, self.burst
+        other.took, other.failed, other.missed = self.took, self.failed, self.missed + 1
+        other.written, other.places = self.written, self.places
+        other.position = self.position + 1
+        return other
+
+    def within(self, queue: object) -> Shift | None:
+        """Return the shift, this or an outer one, of this thread at the sinks of *queue*."""
+        shift: Shift | None = self
+        while shift is not None and shift.sinks.listener.queue is not queue:
+            shift = shift.outer
+        return shift
+
+
+# What each thread is at, by its ident.
+_shifts: dict[int, Shift] = {}
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_shifts.clear)
+
+
+def shift_here() -> Shift | None:
+    """Return what the running thread is at, if it is calling sinks."""
+    return _shifts.get(_thread.get_ident())
+
+
+class Sinks:
+    """The handlers of one listener, called by one thread at a time and by callers in between."""
+
+    def __init__(self, listener: Listener, ledger: Ledger) -> None:
+        self.listener = listener  # whose handlers may be replaced at any time
+        self.ledger = ledger
+        self.untold: Burst | None = None  # no sink took it
+        self._failing: set[int] = set()  # ids of the sinks whose last call raised
+        self._stuck: dict[int, Burst] = {}  # what those that do not return have missed
+
+    def deliver(self, record: logging.LogRecord) -> None:
+        """Give *record*, which did not wait, to the sinks at once, in the calling thread."""
+        self.ledger.begin()
+        with Shift(self, is_callers=True) as shift:
+            shift.begin(record)
+            self._finish_record(shift)
+
+    def put_aside(self, shift: Shift, record: logging.LogRecord) -> None:
+        """A sink has logged *record* in the middle of *shift*: it follows the one at hand."""
+        self.ledger.begin()
+        shift.aside.append(record)
+
+    def finish_batch(self, shift: Shift) -> None:
+        """Give the records of the shift's batch to the sinks, and first the one at hand, if any."""
+        queue, batch = self.listener.queue, shift.batch
+        is_derived = getattr(queue, "is_derived", _is_never_derived)
+        shift.book_at = time.monotonic() + _BOOKED_AFTER
+        if shift.record is not None:  # another's, who is stuck with it
+            self.call(shift, shift.record)
+            self._finish_record(shift, is_passed=True)
+        while batch and not shift.is_over:
+            record = batch.popleft()
+            shift.begin(record, is_derived=is_derived(record))
+            shift.places += 1
+            self._finish_record(shift)
+            if time.monotonic() >= shift.book_at:
+                shift.is_slow = True
+                self._book(shift)
+        self._book(shift)
+
+    def tell(self, shift: Shift, burst: Burst) -> None:
+        """Give the sinks a record that says what was dropped."""
+        self._begin_telling(shift, burst)
+        self._finish_record(shift)
+
+    def _begin_telling(self, shift: Shift, burst: Burst) -> None:
+        record = burst.as_record()
+        stamp(record)
+        shift.begin(record, is_derived=True, burst=burst)
+
+    def _finish_record(self, shift: Shift, *, is_passed: bool = False) -> None:
+        """See the record at hand to its end, and what the sinks have logged on it."""
+        record = shift.record
+        while record is not None:
+            if not is_passed:
+                try:
+                    self.listener.handle(record)
+                except Exception:  # of a subclass
+                    shift.failed += 1
+                    self.ledger.count_error()
+                    logging.Handler().handleError(record)
+            if shift.is_over:
+                return
+            is_passed = False
+            self._settle(shift, record)
+            record = self._next(shift) if shift.aside or self.untold is not None else None
+
+    def _next(self, shift: Shift) -> logging.LogRecord | None:
+        """Begin with what belongs to the record that was at hand, if anything does."""
+        if shift.aside:
+            shift.begin(shift.aside.popleft(), is_derived=True)
+        elif self.untold is not None and shift.took:  # a sink works again
+            burst, self.untold = self.untold, None
+            self._begin_telling(shift, burst)
+        return shift.record
+
+    def _settle(self, shift: Shift, record: logging.LogRecord) -> None:
+        """The sinks have had *record*: what has become of it?"""
+        shift.record = None
+        has_failed = shift.failed > 0 and shift.took == 0
+        if shift.burst is not None:
+            if has_failed:
+                self._keep(shift.burst)
+        elif shift.took or not (shift.failed or shift.missed):
+            shift.written += 1
+        else:
+            self.ledger.lose(record.levelno, _REFUSED if has_failed else "")
+
+    def _keep(self, burst: Burst) -> None:
+        if self.untold is None:
+            self.untold = burst
+        else:
+            self.untold.merge(burst)
+
+    def _book(self, shift: Shift) -> None:
+        """Tell the ledger what was written, and the queue which places are free."""
+        if shift.is_over:
+            return
+        if shift.written:
+            written, shift.written = shift.written, 0
+            self.ledger.write(written)
+        if shift.places:
+            places, shift.places = shift.places, 0
+            self.listener.free(places)
+        shift.book_at = time.monotonic() + _BOOKED_AFTER
+
+    def abandon(self, shift: Shift) -> None:
+        """The thread leaves its shift. If it is by an interrupt, what is under way is lost."""
+        unfinished = [shift.record] if shift.record is not None and shift.burst is None else []
+        shift.places += len(shift.batch)
+        for record in (*unfinished, *shift.aside, *shift.batch):
+            self.ledger.lose(record.levelno, _INTERRUPTED)
+        shift.record = None
+        shift.aside.clear()
+        shift.batch.clear()
+        self._book(shift)
+
+    def call(self, shift: Shift, record: logging.LogRecord) -> None:
+        """Give *record* to one sink after the other, from `shift.position` on."""
+        handlers = self.listener.handlers
+        respects_level = self.listener.respect_handler_level
+        watch = shift if len(handlers) > 1 and not shift.is_callers else None
+        if watch is not None:
+            shift.record = record  # as prepared
+            self._see_to_watch(shift)
+        for position in range(shift.position, len(handlers)):
+            sink = handlers[position]
+            if respects_level and record.levelno < sink.level:
+                continue
+            if self._stuck and self._misses(sink, record):
+                shift.missed += 1
+                continue
+            if record.exc_info:
+                record.exc_text = None  # rendered by another sink's formatter, in its own way
+            if watch is not None:
+                with watch.lock:
+                    watch.sink, watch.position, watch.since = sink, position, time.monotonic()
+            try:
+                sink.handle(record)
+            except BaseException as error:
+                if shift.is_callers and not isinstance(error, Exception):
+                    raise
+                shift.failed += 1
+                self._report(sink, record)
+            else:
+                shift.took += 1
+                if self._failing:
+                    self._failing.discard(id(sink))
+            if watch is not None:
+                with watch.lock:
+                    watch.since = 0.0
+                if watch.is_over:
+                    self._return(sink)
+                    return
+
+    def _report(self, sink: logging.Handler, record: logging.LogRecord) -> None:
+        """Count an exception that came out of *sink*, and report the first in a row."""
+        self.ledger.count_error()
+        if id(sink) not in self._failing:
+            self._failing.add(id(sink))
+            with contextlib.suppress(Exception):
+                sink.handleError(record)
+
+    # A sink that does not return.
+
+    def _misses(self, sink: logging.Handler, record: logging.LogRecord) -> bool:
+        """Return whether *sink* is stuck with an earlier record, and count what it misses."""
+        with self.ledger.counting():
+            burst = self._stuck.get(id(sink))
+            if burst is not None:
+                burst.add(record.levelno)
+        return burst is not None
+
+    def _see_to_watch(self, shift: Shift) -> None:
+        if not shift.has_watch:
+            shift.has_watch = True
+            watch = threading.Thread(
+                target=self._watch, args=(shift,), name="threadlog-watch", daemon=True
+            )
+            with contextlib.suppress(RuntimeError):  # at the end of the process: without one
+                watch.start()
+        if shift.is_unwatched:
+            shift.is_unwatched = False
+            ring(shift.bell)
+
+    def _watch(self, shift: Shift) -> None:
+        """Look whether the thread of *shift* is stuck in a sink; if it is, take its place."""
+        while not shift.is_done:
+            since = shift.since
+            left = since + STUCK_AFTER - time.monotonic()
+            if since == 0.0:
+                shift.is_unwatched = True
+                if shift.since == 0.0 and not shift.is_done:
+                    shift.bell.acquire()
+                shift.is_unwatched = False
+            elif left > 0:
+                shift.bell.acquire(timeout=left)
+            else:
+                successor = self._relieve(shift, since)
+                if successor is not None:
+                    self.listener.work(successor)
+                    return
+                shift.bell.acquire(timeout=STUCK_AFTER)
+
+    def _relieve(self, shift: Shift, since: float) -> Shift | None:
+        """End *shift* if it is in one call since *since*, and if another sink would work."""
+        with shift.lock:
+            sink = shift.sink
+            others = [other for other in self.listener.handlers if other is not sink]
+            if shift.since != since or all(id(other) in self._stuck for other in others):
+                return None
+            self._stuck[id(sink)] = Burst(_STUCK)
+            shift.is_over = True
+            return shift.successor()
+
+    def _return(self, sink: logging.Handler) -> None:
+        """*sink* has returned after all: tell it what it has missed, and let it go on."""
+        while True:
+            with self.ledger.counting():
+                burst = self._stuck[id(sink)]
+                if not burst.levels:
+                    del self._stuck[id(sink)]
+                    return
+                self._stuck[id(sink)] = Burst(_STUCK)
+            record = burst.as_record()
+            stamp(record)
+            try:
+                sink.handle(record)
+            except BaseException:
+                self._report(sink, record)
+
+
+def _is_never_derived(_: logging.LogRecord) -> bool:
+    return False
