@@ -191,6 +191,12 @@ def prepare(handler: logging.Handler, record: logging.LogRecord) -> None:
         stamp(record)
 
 
+def own_formatter(handler: logging.Handler) -> logging.Formatter | None:
+    """Return the formatter that *handler* has, or will have again when the toggle is off."""
+    worn = handler.formatter
+    return worn.original if isinstance(worn, _Worn) else worn
+
+
 def _claim(claim: object, prefix: str | None) -> None:
     with _locked() as alive:
         _replace_claim(claim, {claim: prefix})

@@ -96,6 +96,20 @@ def _takes_text(stream: Any) -> bool:
     return bool(poll.poll(0))
 
 
+def forget_at_exit(handler: logging.Handler) -> None:
+    """See that nobody waits for *handler*, which does not return, when the process ends.
+
+    `logging.shutdown` would wait for its lock, and the interpreter for the one inside of a standard
+    stream that takes no text, in order to flush it.
+    """
+    known = getattr(logging, "_handlerList", [])
+    known[:] = [reference for reference in known if reference() is not handler]
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and not _takes_text(stream):
+            setattr(sys, name, None)
+
+
 def holds_logging_lock() -> bool:
     """Return whether this thread has `logging`'s own lock, under which nobody may wait.
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     class Draining(Protocol):
         def finish(self) -> None: ...
         def stop(self) -> None: ...
+        def let_go(self) -> None: ...
 
 
 _copied: weakref.WeakSet[AfterFork] = weakref.WeakSet()
@@ -31,7 +32,7 @@ def renew_in_child(thing: AfterFork) -> None:
 
 
 def drain_at_exit(thing: Draining) -> None:
-    """Call `thing.finish()` and `thing.stop()` when the process ends, unless `is_drained`."""
+    """When the process ends, call `finish`, `stop` and `let_go` of *thing*, unless `is_drained`."""
     _running.add(thing)
     _register_with_multiprocessing()
 
@@ -55,6 +56,8 @@ def _drain() -> None:
         thing.finish()
     for thing in things:
         thing.stop()
+    for thing in things:
+        thing.let_go()
 
 
 def _after_fork() -> None:

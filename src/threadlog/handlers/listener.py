@@ -16,7 +16,7 @@ from collections import deque
 from threadlog.handlers import lifecycle
 from threadlog.handlers.backlog import Backlog
 from threadlog.handlers.bell import ring
-from threadlog.handlers.guard import holds_logging_lock, say
+from threadlog.handlers.guard import forget_at_exit, holds_logging_lock, say
 from threadlog.handlers.ledger import Burst, Ledger
 from threadlog.handlers.sinks import Shift, Sinks, shift_here
 
@@ -186,9 +186,13 @@ class QueueListener(logging.handlers.QueueListener):
             self._give_up()
         elif lifecycle.has_ended() and not self._owns_queue:
             self._go_direct()
-        elif thread is not None and thread.is_alive() and thread is not threading.current_thread():
+        elif thread is not None and thread is not threading.current_thread():
             thread.join(1.0)  # it has nothing left to do
-        lifecycle.is_drained(self)
+
+    def let_go(self) -> None:
+        """At the end of the process: have nobody wait for the sinks that do not return."""
+        for sink in self._sinks.being_called():
+            forget_at_exit(sink)
 
     def close(self) -> None:
         """Stop."""
@@ -202,7 +206,7 @@ class QueueListener(logging.handlers.QueueListener):
         ledger = self._ledger
         if wait_until(
             lambda: ledger.written + ledger.dropped >= accepted,
-            time.monotonic() + self.drain_timeout,
+            min(self._deadline, time.monotonic() + self.drain_timeout),
         ):
             for sink in self.handlers:
                 with contextlib.suppress(Exception):

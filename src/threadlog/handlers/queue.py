@@ -18,6 +18,7 @@ from threadlog.handlers.guard import filtered, report_error, say, shown, substit
 from threadlog.handlers.ledger import Ledger
 from threadlog.handlers.listener import QueueListener, without_thread
 from threadlog.handlers.sinks import shift_here
+from threadlog.toggle import own_formatter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,8 +63,10 @@ class QueueHandler(logging.handlers.QueueHandler):
 
     Who wrote a record is captured in the caller, by `ThreadInfoFilter`'s rules. Its message is
     rendered there if an argument may change later, by the sinks otherwise; an exception is rendered
-    by each sink. With a formatter of its own the handler renders all of it, as `logging` does.
-    For a queue that is not known to stay in the process the record is made ready to be pickled.
+    by each sink. A formatter of the handler is used by those sinks that have none.
+    `QueueHandler(queue)` renders the message in the caller, all of it if the handler has a
+    formatter, as `logging` does; and for a queue that may leave the process, which is any but a
+    `queue.Queue` or `queue.SimpleQueue`, it makes the record ready to be pickled.
 
     Raises ValueError and TypeError for wrong arguments. Thread-safe; may be called from signal
     handlers, finalizers and its own sinks. Fork-safe: a child begins with an empty queue.
@@ -125,6 +128,14 @@ class QueueHandler(logging.handlers.QueueHandler):
         """
         return self._ledger.statistics()
 
+    def setFormatter(self, fmt: logging.Formatter | None) -> None:
+        """Use *fmt* for the sinks that have no formatter of their own, if it has sinks."""
+        before, self.formatter = self.formatter, fmt
+        if self._is_own:
+            for sink in self.listener.handlers:
+                if own_formatter(sink) in (None, before):
+                    sink.setFormatter(fmt)
+
     # The way of a record: handle, emit, prepare, enqueue.
 
     def handle(self, record: logging.LogRecord) -> Any:
@@ -154,7 +165,7 @@ class QueueHandler(logging.handlers.QueueHandler):
         """Return a copy of *record*, stamped, that may be rendered later and elsewhere."""
         ready = _copy(record)
         stamp(ready)
-        if self.formatter is not None:
+        if self.formatter is not None and not self._is_own:
             ready.message = ready.msg = self.format(ready)  # with traceback and stack
             ready.args = ready.exc_info = ready.exc_text = ready.stack_info = None
             return ready

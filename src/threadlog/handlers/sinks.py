@@ -61,10 +61,10 @@ class Shift:
         self.places = 0  # in the queue, that are free again
         self.book_at = 0.0
         self.is_slow = False  # the sinks took longer than that for one
+        self.sink: logging.Handler | None = None  # that is being called, or was last
+        self.position = 0  # of that sink, or where to begin
         # For the thread that watches. `since` and `is_over` change under the lock.
         self.lock = threading.Lock()
-        self.sink: logging.Handler | None = None
-        self.position = 0  # of that sink
         self.since = 0.0  # when it was called; 0.0: none is being called
         self.is_over = False  # another thread goes on with what is left
         self.is_done = False  # the thread has ended
@@ -245,7 +245,7 @@ class Sinks:
         respects_level = self.listener.respect_handler_level
         watch = shift if len(handlers) > 1 and not shift.is_callers else None
         if watch is not None:
-            shift.record = record  # as prepared
+            shift.record = record  # as prepared: another may have to go on with it
             self._see_to_watch(shift)
         for position in range(shift.position, len(handlers)):
             sink = handlers[position]
@@ -256,9 +256,10 @@ class Sinks:
                 continue
             if record.exc_info:
                 record.exc_text = None  # rendered by another sink's formatter, in its own way
+            shift.sink = sink
             if watch is not None:
                 with watch.lock:
-                    watch.sink, watch.position, watch.since = sink, position, time.monotonic()
+                    watch.position, watch.since = position, time.monotonic()
             try:
                 sink.handle(record)
             except BaseException as error:
@@ -286,6 +287,15 @@ class Sinks:
                 sink.handleError(record)
 
     # A sink that does not return.
+
+    def being_called(self) -> list[logging.Handler]:
+        """Return the sinks that other threads are calling, perhaps for long."""
+        here = _thread.get_ident()
+        return [
+            shift.sink
+            for ident, shift in list(_shifts.items())
+            if ident != here and shift.sinks is self and shift.record and shift.sink
+        ]
 
     def _misses(self, sink: logging.Handler, record: logging.LogRecord) -> bool:
         """Return whether *sink* is stuck with an earlier record, and count what it misses."""
