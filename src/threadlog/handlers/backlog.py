@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import queue
 import time
 from collections import deque
 
@@ -110,28 +109,28 @@ class Backlog(Ledger):
             and not self.is_closed
         )
 
-    def put_nowait(self, record: logging.LogRecord) -> None:
-        """Take *record* if there is room now. Raises `queue.Full`."""
+    def put_at_once(self, record: logging.LogRecord) -> bool:
+        """Take *record* without waiting, or return False: it was dropped for want of room."""
         if not self._take_token(record.levelno):
-            raise queue.Full
+            self.refuse(record.levelno)
+            return False
         self._records.append(record)
         if self._is_unwatched:
             self.rouse()
+        return True
 
     def put_derived(self, record: logging.LogRecord) -> None:
-        """Take *record*, which a sink has logged, without waiting."""
-        try:
-            self._derived.add(id(record))
-            self.put_nowait(record)
-        except queue.Full:
+        """Take *record*, which a sink of another queue has logged, without waiting."""
+        self._derived.add(id(record))
+        if not self.put_at_once(record):
             self._derived.discard(id(record))
-            self.drop(record.levelno, self._full)
 
-    def is_derived(self, record: logging.LogRecord) -> bool:
-        """Return whether `put_derived` has put *record*, which was fetched."""
+    def pop_derived(self, record: logging.LogRecord) -> bool:
+        """Return whether `put_derived` has put *record*, which was fetched. Once."""
         if id(record) not in self._derived:
             return False
         self._derived.discard(id(record))
+        self.may_derive()  # it was taken for a program's
         return True
 
     def rouse(self) -> None:

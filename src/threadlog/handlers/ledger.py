@@ -115,11 +115,11 @@ class Ledger:
         """Return the record that has waited longest, if any does."""
         return None
 
-    def begin(self) -> None:
-        """A record is under way that has not waited."""
+    def begin(self, *, is_derived: bool = False) -> None:
+        """A record is under way that has not waited; *is_derived*: a sink has logged it."""
         with self.counting():
             self.under_way += 1
-            self._derivable += 1
+            self._derivable += not is_derived
 
     def write(self, count: int) -> None:
         """So many records are under way no more, but written."""

@@ -94,6 +94,7 @@ class QueueListener(logging.handlers.QueueListener):
         self._vacancy = deque([None])  # whoever pops it attends to the queue
         self._deadline = math.inf  # when what is left is given up
         self._has_given_up = False
+        self._owes_sentinel = False  # there was no room for it
         self._stale_sentinels = 0  # in the queue still, and not meant any more
         self._sinks = Sinks(self, self._ledger)
 
@@ -137,9 +138,11 @@ class QueueListener(logging.handlers.QueueListener):
             if lifecycle.has_ended():
                 self._attend_here()
             else:
+                lifecycle.drain_at_exit(self)  # which may come before the thread does
                 _thread.start_new_thread(self._start_thread, ())
         except RuntimeError:  # a subinterpreter, too many threads, or the end of the process
             self._attend_here()
+            lifecycle.is_drained(self)
 
     def _start_thread(self) -> None:
         self._thread = threading.Thread(
@@ -149,7 +152,6 @@ class QueueListener(logging.handlers.QueueListener):
             lifecycle.drain_at_exit(self)
             self._thread.start()
         except RuntimeError:
-            lifecycle.is_drained(self)
             self._thread = None
             if not self._owns_queue:
                 _without_thread[id(self.queue)] = self
@@ -166,15 +168,15 @@ class QueueListener(logging.handlers.QueueListener):
             self._put_sentinel()
 
     def _put_sentinel(self) -> None:
-        while True:
+        self._owes_sentinel = True
+        while self._owes_sentinel:
             try:
                 self.enqueue_sentinel()
+                self._owes_sentinel = False
             except queues.Full:  # the thread makes room, unless it is stuck
                 if _must_not_wait(self) or time.monotonic() > self._deadline:
-                    return
+                    return  # the thread puts it
                 time.sleep(0.001)
-            else:
-                return
 
     def stop(self) -> None:
         """End when everything in the queue is written, and wait for it, *drain_timeout* at most."""
@@ -317,6 +319,8 @@ class QueueListener(logging.handlers.QueueListener):
     def _fetch_one(self, batch: deque[Any], block: bool, _: bool) -> bool | None:
         """Add the next record of a queue that is not ours to *batch*. None: there is none."""
         for attempt in range(_UNREADABLE):
+            if self._owes_sentinel:
+                self._put_sentinel()
             try:
                 item = self.dequeue(block)
             except queues.Empty:

@@ -89,16 +89,21 @@ class QueueHandler(logging.handlers.QueueHandler):
         drain_timeout: float = 5.0,
     ) -> None:
         sinks = _checked_sinks(handlers)
-        _check(capacity, overflow, timeout, reserve, drain_timeout)
+        options = {
+            "capacity": capacity,
+            "overflow": overflow,
+            "timeout": timeout,
+            "reserve": reserve,
+            "respect_handler_level": respect_handler_level,
+            "drain_timeout": drain_timeout,
+        }
         if queue is None:
+            _check(capacity, overflow, timeout, reserve, drain_timeout)
             if not sinks:
                 raise ValueError("give handlers=[...], the sinks, or a queue that a listener reads")
             queue = Backlog(capacity, overflow, timeout, reserve)
-        elif sinks:
-            raise ValueError(
-                "handlers are for a handler with a queue of its own; for this queue write "
-                "QueueListener(queue, *handlers)"
-            )
+        else:
+            _refuse_for_a_queue(sinks, options)
         super().__init__(queue)
         self._putting: dict[int, _Put] = {}  # by the thread's ident
         self.listener = None
@@ -133,7 +138,8 @@ class QueueHandler(logging.handlers.QueueHandler):
         before, self.formatter = self.formatter, fmt
         if self._is_own:
             for sink in self.listener.handlers:
-                if own_formatter(sink) in (None, before):
+                own = own_formatter(sink)
+                if own is None or own is before:
                     sink.setFormatter(fmt)
 
     # The way of a record: handle, emit, prepare, enqueue.
@@ -148,18 +154,18 @@ class QueueHandler(logging.handlers.QueueHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hand *record* over. No error reaches the caller: see `handleError`."""
-        shift = shift_here()
-        if shift is not None and self._is_followed_up(shift, record):
-            return
-        if not self._is_own:
-            self._emit_to_queue(record)
-        elif self.queue.would_drop(record.levelno):
-            self.queue.refuse(record.levelno)
-        else:
-            try:
+        try:
+            shift = shift_here()
+            if shift is not None and self._is_followed_up(shift, record):
+                return
+            if not self._is_own:
+                self._emit_to_queue(record)
+            elif self.queue.would_drop(record.levelno):
+                self.queue.refuse(record.levelno)
+            else:
                 self.enqueue(self.prepare(record))
-            except Exception:
-                report_error(self, record)
+        except Exception:
+            report_error(self, record)
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Return a copy of *record*, stamped, that may be rendered later and elsewhere."""
@@ -201,13 +207,16 @@ class QueueHandler(logging.handlers.QueueHandler):
         """
         ledger = self._ledger
         own = shift.within(self.queue)
-        if shift.is_derived or not ledger.may_derive():
+        if shift.record is None:  # by a finalizer, while the listener is between two records
+            if own is None or not self._is_own:
+                return False
+            self.queue.put_at_once(self.prepare(record))
+        elif shift.is_derived or not ledger.may_derive():
             ledger.drop(record.levelno)
         elif own is not None:
             own.sinks.put_aside(own, self.prepare(record))
         elif self._is_own:
-            ready = self.prepare(record)
-            self.queue.put_derived(ready)
+            self.queue.put_derived(self.prepare(record))
         else:
             return False
         return True
@@ -233,13 +242,13 @@ class QueueHandler(logging.handlers.QueueHandler):
             self._put(record)
             this.is_derived = True
             for later in this.later:
-                self._put(later)
+                self._put(later, is_derived=True)
         finally:
             self._putting.pop(ident, None)
 
-    def _put(self, record: logging.LogRecord) -> None:
+    def _put(self, record: logging.LogRecord, *, is_derived: bool = False) -> None:
         ledger = self._ledger
-        ledger.begin()
+        ledger.begin(is_derived=is_derived)
         written, told = False, ""
         try:
             ready = self.prepare(record)
@@ -347,6 +356,21 @@ def _make_portable(record: logging.LogRecord) -> None:
                 pickle.dumps(value)
             except Exception:
                 record.__dict__[name] = shown(value)
+
+
+def _refuse_for_a_queue(sinks: object, options: dict[str, object]) -> None:
+    if sinks:
+        raise ValueError(
+            "handlers are for a handler with a queue of its own; for this queue write "
+            "QueueListener(queue, *handlers)"
+        )
+    defaults = QueueHandler.__init__.__kwdefaults__ or {}
+    for name, value in options.items():
+        if value != defaults[name]:
+            raise ValueError(
+                f"{name} is for a handler with a queue of its own, made by QueueHandler(handlers="
+                "[...]): this queue and its listener see to it themselves"
+            )
 
 
 def _checked_sinks(handlers: Any) -> list[logging.Handler]:

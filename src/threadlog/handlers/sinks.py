@@ -141,13 +141,13 @@ class Sinks:
 
     def put_aside(self, shift: Shift, record: logging.LogRecord) -> None:
         """A sink has logged *record* in the middle of *shift*: it follows the one at hand."""
-        self.ledger.begin()
+        self.ledger.begin(is_derived=True)
         shift.aside.append(record)
 
     def finish_batch(self, shift: Shift) -> None:
         """Give the records of the shift's batch to the sinks, and first the one at hand, if any."""
         queue, batch = self.listener.queue, shift.batch
-        is_derived = getattr(queue, "is_derived", _is_never_derived)
+        is_derived = getattr(queue, "pop_derived", _is_never_derived)
         shift.book_at = time.monotonic() + _BOOKED_AFTER
         if shift.record is not None:  # another's, who is stuck with it
             self.call(shift, shift.record)
@@ -181,8 +181,7 @@ class Sinks:
                     self.listener.handle(record)
                 except Exception:  # of a subclass
                     shift.failed += 1
-                    self.ledger.count_error()
-                    logging.Handler().handleError(record)
+                    self._report(logging.Handler(), record)
             if shift.is_over:
                 return
             is_passed = False
@@ -208,7 +207,7 @@ class Sinks:
         elif shift.took or not (shift.failed or shift.missed):
             shift.written += 1
         else:
-            self.ledger.lose(record.levelno, _REFUSED if has_failed else "")
+            self.ledger.lose(_level(record), _REFUSED if has_failed else "")
 
     def _keep(self, burst: Burst) -> None:
         if self.untold is None:
@@ -233,7 +232,7 @@ class Sinks:
         unfinished = [shift.record] if shift.record is not None and shift.burst is None else []
         shift.places += len(shift.batch)
         for record in (*unfinished, *shift.aside, *shift.batch):
-            self.ledger.lose(record.levelno, _INTERRUPTED)
+            self.ledger.lose(_level(record), _INTERRUPTED)
         shift.record = None
         shift.aside.clear()
         shift.batch.clear()
@@ -362,6 +361,11 @@ class Sinks:
                 sink.handle(record)
             except BaseException:
                 self._report(sink, record)
+
+
+def _level(record: logging.LogRecord) -> int:
+    # Who overrides prepare may put in the queue what is no record yet.
+    return getattr(record, "levelno", logging.NOTSET)
 
 
 def _is_never_derived(_: logging.LogRecord) -> bool:
