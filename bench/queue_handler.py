@@ -8,7 +8,9 @@ record. `--fast` for a quick look.
 The first two are under pyperf in one run. A machine that is busy for a while must not be busy for
 one contender only. So each is measured in many short rounds, a process for each, in turn: A B C D,
 A B C D, … The medians are taken over all rounds, and the spread of the rounds' own ratios is
-printed beside the ratio.
+printed beside the ratio. The sink is a `logging.FileHandler` on both sides. What it is like with
+threadlog's `FileHandler` on threadlog's side, as when the class paths are changed everywhere, is
+printed apart.
 
 A call's seconds are those of the clock: the caller may have to wait for the queue's lock, or for
 the interpreter while the listener has it. It logs in bursts for which the queue has room; in
@@ -44,7 +46,7 @@ import pyperf
 
 import threadlog.handlers
 
-ROUNDS = 10
+ROUNDS = 20
 BURST = 4096  # calls, fewer than the capacity
 CALLS = 2 * BURST  # for one value: so that nothing is calibrated
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -132,8 +134,8 @@ def drain(is_drained: IsDrained) -> None:
 
 
 def measure(calls: int, name: str, clock: Callable[[], float], is_for_callers: bool) -> float:
-    """Return how many seconds of *clock* the calls take, without what is written meanwhile in
-    between them if *is_for_callers*, else until all is written.
+    """Return how many seconds of *clock* so many calls take: until they have returned if
+    *is_for_callers*, else until their records are written.
     """
     way, make_sink = CONTENDERS[name]
     seconds = 0.0
@@ -206,7 +208,7 @@ def report_percentiles(rounds: int) -> None:
         *percentiles, dropped = map(statistics.median, zip(*each, strict=True))
         median, p99, p999 = (seconds * 1e6 for seconds in percentiles)
         least, most = (f([seconds for _, _, seconds, _ in each]) * 1e6 for f in (min, max))
-        note = "target: 200" if name == SLOW_OURS else "silent, for comparison"
+        note = "target: 200" if name == SLOW_OURS else "no tracebacks, for comparison"
         print(
             f"{name:36} median {median:.1f}, 99th {p99:.1f}, 99.9th {p999:.1f} µs, "
             f"in the rounds {least:.0f} to {most:.0f}  ({note}), {dropped:.0f} dropped"

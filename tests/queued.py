@@ -78,7 +78,8 @@ def eventually(condition):
 def logger_with(handler, name="queued", level=logging.DEBUG):
     """A logger that has only *handler*."""
     logger = logging.getLogger(name)
-    before, logger.level = logger.level, level
+    before = logger.level
+    logger.setLevel(level)
     logger.propagate = False
     logger.addHandler(handler)
     try:

@@ -22,6 +22,7 @@ LAYERS = {
     "handlers.capabilities": 0,
     "handlers.bell": 0,
     "handlers.lifecycle": 0,
+    "handlers.putting": 0,
     "identity": 1,
     "handlers.append": 1,
     "handlers.compress": 1,

@@ -18,6 +18,7 @@ from threadlog.handlers.backlog import Backlog
 from threadlog.handlers.bell import ring
 from threadlog.handlers.guard import forget_at_exit, holds_logging_lock, say
 from threadlog.handlers.ledger import Burst, Ledger
+from threadlog.handlers.putting import Putting
 from threadlog.handlers.sinks import Shift, Sinks, shift_here
 
 TYPE_CHECKING = False
@@ -95,7 +96,7 @@ class QueueListener(logging.handlers.QueueListener):
         self._deadline = math.inf  # when what is left is given up
         self._has_given_up = False
         self._owes_sentinel = False  # there was no room for it
-        self._stale_sentinels = 0  # in the queue still, and not meant any more
+        self._sentinels = 0  # of ours, in the queue
         self._sinks = Sinks(self, self._ledger)
 
     def after_fork(self) -> None:
@@ -111,16 +112,14 @@ class QueueListener(logging.handlers.QueueListener):
 
     def start(self) -> None:
         """Start the thread. If it runs already, do nothing but forget an earlier `stop`."""
-        is_ending, self._deadline = self._deadline != math.inf, math.inf
-        self._has_given_up = False
+        self._deadline = math.inf
+        self._has_given_up = self._owes_sentinel = False
         _without_thread.pop(id(self.queue), None)
         if self._owns_queue:
             self.queue.reopen()
         try:
             self._vacancy.pop()
         except IndexError:
-            if is_ending and not self._owns_queue:
-                self._stale_sentinels += 1
             return
         self._start_thread()
 
@@ -171,7 +170,9 @@ class QueueListener(logging.handlers.QueueListener):
         self._owes_sentinel = True
         while self._owes_sentinel:
             try:
-                self.enqueue_sentinel()
+                with Putting(self.queue):
+                    self.enqueue_sentinel()
+                self._sentinels += 1
                 self._owes_sentinel = False
             except queues.Full:  # the thread makes room, unless it is stuck
                 if _must_not_wait(self) or time.monotonic() > self._deadline:
@@ -242,7 +243,9 @@ class QueueListener(logging.handlers.QueueListener):
             count = sum(burst.levels.values()) + self._ledger.under_way
             what = f"{count} records were not written"
         else:
-            left = self.queue.qsize() if hasattr(self.queue, "qsize") else "some"
+            left = "some"
+            with contextlib.suppress(Exception):  # not every queue can tell
+                left = str(self.queue.qsize() - self._sentinels)
             what = f"{left} records are left in the queue"
         say(f"threadlog: {what} after {self.drain_timeout} seconds")
 
@@ -338,9 +341,10 @@ class QueueListener(logging.handlers.QueueListener):
                 batch.append(item)
                 return True
             self.free(1)
-            if not self._stale_sentinels:
-                return None
-            self._stale_sentinels -= 1
+            self._sentinels -= 1
+            if self._sentinels < 0 or (self._sentinels == 0 and self._deadline != math.inf):
+                self._sentinels = 0
+                return None  # somebody else's, or that of the last stop
         return None
 
     def free(self, places: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import copy
 import logging
 import logging.handlers
@@ -17,6 +16,7 @@ from threadlog.handlers.backlog import OVERFLOW, QUIET, Backlog
 from threadlog.handlers.guard import filtered, report_error, say, shown, substitute
 from threadlog.handlers.ledger import Ledger
 from threadlog.handlers.listener import QueueListener, without_thread
+from threadlog.handlers.putting import Putting, putting_here
 from threadlog.handlers.sinks import shift_here
 from threadlog.toggle import own_formatter
 
@@ -105,7 +105,6 @@ class QueueHandler(logging.handlers.QueueHandler):
         else:
             _refuse_for_a_queue(sinks, options)
         super().__init__(queue)
-        self._putting: dict[int, _Put] = {}  # by the thread's ident
         self.listener = None
         self._is_own = isinstance(queue, Backlog)
         self._stays_here = self._is_own or isinstance(queue, _IN_PROCESS)
@@ -119,12 +118,7 @@ class QueueHandler(logging.handlers.QueueHandler):
             )
         else:
             self._ledger = Ledger()
-            lifecycle.renew_in_child(self)
-
-    def after_fork(self) -> None:
-        """In a forked child: what the parent was in the middle of is the parent's."""
-        self._putting = {}
-        self._ledger.after_fork()
+            lifecycle.renew_in_child(self._ledger)
 
     def statistics(self) -> Statistics:
         """Return what has become of the records so far, at one moment: see `Statistics`.
@@ -229,22 +223,17 @@ class QueueHandler(logging.handlers.QueueHandler):
         The queue itself may log, as multiprocessing's does, or a signal handler, while the queue's
         lock is held. These wait here.
         """
-        ident = _thread.get_ident()
-        outer = self._putting.get(ident)
-        if outer is not None:
-            if outer.is_derived or not self._ledger.may_derive():
-                self._ledger.drop(record.levelno)
-            else:
-                outer.later.append(record)
-            return
-        this = self._putting[ident] = _Put()
-        try:
-            self._put(record)
-            this.is_derived = True
-            for later in this.later:
-                self._put(later, is_derived=True)
-        finally:
-            self._putting.pop(ident, None)
+        outer = putting_here(self.queue)
+        if outer is None:
+            with Putting(self.queue) as this:
+                self._put(record)
+                this.is_later = True
+                for later in this.later:
+                    self._put(later, is_derived=True)
+        elif outer.is_later or not self._ledger.may_derive():
+            self._ledger.drop(record.levelno)
+        else:
+            outer.later.append(record)
 
     def _put(self, record: logging.LogRecord, *, is_derived: bool = False) -> None:
         ledger = self._ledger
@@ -317,14 +306,6 @@ class QueueHandler(logging.handlers.QueueHandler):
     def __del__(self) -> None:
         if getattr(self, "_is_own", False):
             self.listener.finish()
-
-
-class _Put:
-    """One thread in the middle of putting a record in a queue."""
-
-    def __init__(self) -> None:
-        self.later: list[logging.LogRecord] = []
-        self.is_derived = False  # it puts those now
 
 
 def _copy(record: logging.LogRecord) -> logging.LogRecord:
