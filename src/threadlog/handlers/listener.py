@@ -92,6 +92,7 @@ class QueueListener(logging.handlers.QueueListener):
 
     def _renew(self) -> None:
         self._thread = None
+        self._ended: threading.Thread | None = None  # the last one that has nothing left to do
         self._vacancy = deque([None])  # whoever pops it attends to the queue
         self._deadline = math.inf  # when what is left is given up
         self._has_given_up = False
@@ -111,7 +112,7 @@ class QueueListener(logging.handlers.QueueListener):
     # Beginning and end.
 
     def start(self) -> None:
-        """Start the thread. If it runs already, do nothing but forget an earlier `stop`."""
+        """Start the thread. If it runs already, do nothing but take back an earlier `stop`."""
         self._deadline = math.inf
         self._has_given_up = self._owes_sentinel = False
         _without_thread.pop(id(self.queue), None)
@@ -121,40 +122,41 @@ class QueueListener(logging.handlers.QueueListener):
             self._vacancy.pop()
         except IndexError:
             return
-        self._start_thread()
+        lifecycle.drain_at_exit(self)
+        try:
+            self._make_thread().start()
+        except RuntimeError:
+            self._go_direct()
 
     def start_soon(self) -> None:
         """Have a thread attend to the queue, or do so here if none can start.
 
-        It may be called anywhere, in the middle of `threading.Thread.start` for example, by a
-        signal handler. Therefore no `Thread` is started here, which would take a lock.
+        It may be called anywhere, by a signal handler in the middle of `threading.Thread.start` for
+        example. Therefore no `Thread` is started here, which would take the lock that one has.
         """
         try:
             self._vacancy.pop()
         except IndexError:
             return
-        try:
-            if lifecycle.has_ended():
-                self._attend_here()
-            else:
-                lifecycle.drain_at_exit(self)  # which may come before the thread does
-                _thread.start_new_thread(self._start_thread, ())
-        except RuntimeError:  # a subinterpreter, too many threads, or the end of the process
+        if lifecycle.has_ended():
             self._attend_here()
-            lifecycle.is_drained(self)
-
-    def _start_thread(self) -> None:
-        self._thread = threading.Thread(
-            target=self._monitor, name="threadlog-listener", daemon=True
-        )
+            return
+        lifecycle.drain_at_exit(self)  # the end may come before the thread does
         try:
-            lifecycle.drain_at_exit(self)
-            self._thread.start()
+            _thread.start_new_thread(self._start_thread, (self._make_thread(),))
+        except RuntimeError:  # a subinterpreter, too many threads, or the end of the process
+            lifecycle.is_drained(self)
+            self._attend_here()
+
+    def _make_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._monitor, name=_NAME, daemon=True)
+
+    def _start_thread(self, thread: threading.Thread) -> None:
+        try:
+            thread.start()
         except RuntimeError:
-            self._thread = None
-            if not self._owns_queue:
-                _without_thread[id(self.queue)] = self
-            self._attend_here()  # there is a vacancy after it
+            lifecycle.is_drained(self)
+            self._attend_here()
 
     def finish(self) -> None:
         """End when everything in the queue is written; do not wait for it."""
@@ -181,16 +183,17 @@ class QueueListener(logging.handlers.QueueListener):
 
     def stop(self) -> None:
         """End when everything in the queue is written, and wait for it, *drain_timeout* at most."""
-        thread = self._thread
         self.finish()
         if _must_not_wait(self):
             return
         if not wait_until(self._is_idle, self._deadline):
             self._give_up()
-        elif lifecycle.has_ended() and not self._owns_queue:
-            self._go_direct()
-        elif thread is not None and thread is not threading.current_thread():
-            thread.join(1.0)  # it has nothing left to do
+        elif lifecycle.has_ended():
+            with contextlib.suppress(IndexError):
+                self._vacancy.pop()
+                self._go_direct()
+        elif self._ended is not None:
+            self._ended.join(1.0)  # it has nothing left to do
 
     def let_go(self) -> None:
         """At the end of the process: have nobody wait for the sinks that do not return."""
@@ -223,11 +226,11 @@ class QueueListener(logging.handlers.QueueListener):
         self.stop()
 
     def _go_direct(self) -> None:
-        """From now on callers deliver; see to what has come before they knew."""
-        _without_thread[id(self.queue)] = self
-        with contextlib.suppress(IndexError):
-            self._vacancy.pop()
-            self._attend_here()
+        """Without a thread, callers deliver from now on. See to what came before they knew."""
+        lifecycle.is_drained(self)
+        if not self._owns_queue:
+            _without_thread[id(self.queue)] = self
+        self._attend_here()
 
     def _is_idle(self) -> bool:
         return bool(self._vacancy) and not (self._owns_queue and self.queue.qsize())
@@ -270,7 +273,7 @@ class QueueListener(logging.handlers.QueueListener):
     def _leave(self) -> None:
         if self._deadline != math.inf:
             self._close_again()
-        self._thread = None
+        self._ended, self._thread = self._thread, None
         lifecycle.is_drained(self)
         self._vacancy.append(None)
         if self._owns_queue and self.queue.qsize():  # it came in the very last moment
