@@ -1,4 +1,4 @@
-"""CPython's own tests of its file handlers, run with ours in their place."""
+"""CPython's own tests of its file and queue handlers, run with ours in their place."""
 
 import importlib.util
 import json
@@ -15,6 +15,10 @@ EMPTY_FILES_ROLL = sys.version_info < (3, 12, 3)
 SUITE = """
 import json, logging, logging.handlers, sys, types, unittest
 from threadlog import handlers as ours
+
+queue_handlers = {"QueueHandler": ours.QueueHandler, "QueueListener": ours.QueueListener}
+for name, cls in queue_handlers.items():  # where the tests patch them, as they are imported
+    setattr(logging.handlers, name, cls)
 from test import test_logging
 
 # Only the tests' own name `logging` changes: what is under test goes on with the real module.
@@ -29,16 +33,23 @@ names["handlers"] = types.SimpleNamespace(
 test_logging.logging = types.SimpleNamespace(**names)
 made = set()
 
-before = ours.FileHandler._begin
 
-def begin(self, *arguments):
-    made.add(type(self).__name__)
-    return before(self, *arguments)
+def note(cls, method):
+    before = getattr(cls, method)
 
-ours.FileHandler._begin = begin
+    def noting(self, *arguments, **named):
+        made.add(type(self).__name__)
+        return before(self, *arguments, **named)
+
+    setattr(cls, method, noting)
+
+note(ours.FileHandler, "_begin")
+note(ours.QueueHandler, "emit")
+note(ours.QueueListener, "start")
 
 suite, loader = unittest.TestSuite(), unittest.TestLoader()
-for name in ("FileHandler", "RotatingFileHandler", "TimedRotatingFileHandler", "Handler"):
+files = ("FileHandler", "RotatingFileHandler", "TimedRotatingFileHandler", "Handler")
+for name in (*files, *queue_handlers):
     for test in loader.loadTestsFromTestCase(getattr(test_logging, name + "Test")):
         if not test.id().endswith(".test_race"):  # ten seconds, and about WatchedFileHandler
             suite.addTest(test)
@@ -76,7 +87,9 @@ def test_the_standard_classes_tests_pass_with_ours():
     assert "test.test_logging.HandlerTest.test_post_fork_child_no_deadlock" in answer["run"]
     # It was ours that were tested.
     ours = {"FileHandler", "RotatingFileHandler", "TimedRotatingFileHandler"}
-    assert ours <= set(answer["made"])
+    assert ours | {"QueueHandler", "QueueListener"} <= set(answer["made"])
+    assert "test.test_logging.QueueListenerTest.test_calls_task_done_after_stop" in answer["run"]
+    assert "test.test_logging.QueueHandlerTest.test_queue_listener" in answer["run"]
 
 
 # CPython's fork test in outline, with a FileHandler where it has a StreamHandler: a thread holds
