@@ -89,12 +89,25 @@ class AppendFile:
         """
         if self._appending or not self._can_look:
             self._append_otherwise(record)
-            return
+        else:
+            self._append(record, start, complete=True)
+
+    def append_batch(self, records: bytes) -> int:
+        """Write many records as one. Return how many bytes of them, if there is not room for all.
+
+        None, and for the caller to append one by one, in the middle of another append of this
+        thread, and where nobody can look for fragments.
+        """
+        if self._appending or not self._can_look:
+            return 0
+        return self._append(records, None, complete=False)
+
+    def _append(self, record: bytes, start: int | None, *, complete: bool) -> int:
         descriptor = self._descriptor
         self._appending = True
         try:
             written = os.write(descriptor, record)
-            if written != len(record):
+            if written != len(record) and complete:
                 written = self._complete(record, written)
             end = os.lseek(descriptor, 0, os.SEEK_CUR) if start is None else start + written
             if self._outer_end is None or start is not None:
@@ -104,6 +117,7 @@ class AppendFile:
             self._outer_end = None
             if end - written != before:
                 self._look_before(end - written, record)
+            return written
         finally:
             self._appending = False
 

@@ -101,10 +101,9 @@ class Backlog(Ledger):
         self.drop(level, self._full)
 
     def would_drop(self, level: int) -> bool:
-        """Return whether a record of *level* had better not be prepared: it is dropped at once."""
+        """Return whether there is no room for a record of *level* now."""
         return (
             not self._room.tokens
-            and self.overflow == "drop_new"
             and not (level >= URGENT and self._reserved.tokens)
             and not self.is_closed
         )
@@ -124,6 +123,9 @@ class Backlog(Ledger):
         self._derived.add(id(record))
         if not self.put_at_once(record):
             self._derived.discard(id(record))
+
+    def has_derived(self) -> bool:
+        return bool(self._derived)
 
     def pop_derived(self, record: logging.LogRecord) -> bool:
         """Return whether `put_derived` has put *record*, which was fetched. Once."""

@@ -22,6 +22,7 @@ from threadlog.rendering import render
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 _Formatter = logging.Formatter
@@ -92,6 +93,7 @@ class FileHandler(logging.FileHandler):
 
     _follow_after = 1.0  # seconds: as long a file that was moved or deleted may go unnoticed
     _formats_unlocked = True
+    _takes_batches = True
 
     # Defaults stand here: an instance of more than 30 attributes is slower to read.
     _kept_permissions: int | None = None  # of the file that was here before
@@ -102,6 +104,11 @@ class FileHandler(logging.FileHandler):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         cls._formats_unlocked = cls.emit is FileHandler.emit
+        cls._takes_batches = (
+            cls._formats_unlocked
+            and cls.handle is FileHandler.handle
+            and cls._append is FileHandler._append
+        )
 
     def __init__(
         self,
@@ -161,16 +168,51 @@ class FileHandler(logging.FileHandler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write *record*. No error reaches the caller: see `handleError`."""
         try:
+            data = self._rendered(record)
+        except Exception:  # text that errors="strict" refuses
+            self.handleError(record)
+        else:
+            self._write(record, data)
+
+    def handle_batch(self, records: Sequence[logging.LogRecord]) -> None:
+        """Do what `handle` does for each of *records*, with one write if it can be.
+
+        A queue's listener calls it. What there is no room for is then written, or counted as lost,
+        one by one.
+        """
+        if not (self._takes_batches and type(self.stream) is AppendFile):
+            for record in records:
+                self.handle(record)
+            return
+        batch = []
+        for record in records:
+            passed = filtered(self, record)
+            if passed is not None:
+                try:
+                    batch.append((passed, self._rendered(passed)))
+                except Exception:
+                    self.handleError(record)
+        if self._lost is not None:
+            self._report_lost()
+        written = self._write_batch(b"".join([data for _, data in batch]))
+        for record, data in batch:
+            written -= len(data)
+            if written < 0:
+                self._write(record, data)
+
+    def _rendered(self, record: logging.LogRecord) -> bytes:
+        try:
             text = self.format(record) + self.terminator
         except Exception:
             report_error(self, record)
             text = self._substitute(record) + self.terminator
+        return self._encode(text) if self._is_altered else text.encode(self.encoding, self.errors)
+
+    def _write(self, record: logging.LogRecord, data: bytes) -> None:
+        """Write *data*, which is *record* rendered, or count it as lost."""
         if self._lost is not None:
             self._report_lost()
         try:
-            data = (
-                self._encode(text) if self._is_altered else text.encode(self.encoding, self.errors)
-            )
             lock = self.lock
             if lock.acquire(False) or lock.acquire(timeout=TURN):
                 try:
@@ -187,6 +229,16 @@ class FileHandler(logging.FileHandler):
             self.handleError(record)
         if self._unfinished:
             self._finish(record)
+
+    def _write_batch(self, data: bytes) -> int:
+        """Write as much of *data* as there is room for, and return how much."""
+        with contextlib.suppress(OSError), turn(self.lock) as has_it:
+            stream = self.stream
+            if time.monotonic() - self._followed >= self._follow_after:
+                stream = self._current_stream()
+            if has_it and type(stream) is AppendFile:
+                return stream.append_batch(data)
+        return 0
 
     def _finish(self, record: logging.LogRecord) -> None:  # noqa: ARG002  a subclass reports by it
         """Do what must wait until the lock is released."""

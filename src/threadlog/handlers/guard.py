@@ -18,15 +18,15 @@ TURN = 1.0  # seconds: as long another thread's turn is waited for
 
 
 @contextlib.contextmanager
-def turn(lock: Any) -> Iterator[None]:
-    """Hold *lock*, but go on without it after a while, rather than wait for ever.
+def turn(lock: Any) -> Iterator[bool]:
+    """Hold *lock*, but go on without it (False) after a while, rather than wait for ever.
 
     A finalizer may run anywhere, also where its thread holds *lock*, and wait for what the thread
     that wants *lock* has.
     """
     has_it = lock.acquire(timeout=TURN)
     try:
-        yield
+        yield has_it
     finally:
         if has_it:
             lock.release()

@@ -103,7 +103,7 @@ class Ledger:
         self._created: float | None = None  # of the record that the listener is at
         self.burst: Burst | None = None
 
-    def counting(self) -> AbstractContextManager[None]:
+    def counting(self) -> AbstractContextManager[bool]:
         """Hold the lock. Between two numbers that must agree nothing may be called."""
         return turn(self._lock)
 

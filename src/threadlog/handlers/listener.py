@@ -350,6 +350,14 @@ class QueueListener(logging.handlers.QueueListener):
                 return None  # somebody else's, or that of the last stop
         return None
 
+    def passes_as_is(self) -> bool:
+        """Return whether records may go to the sinks without `handle` and `prepare`."""
+        return (
+            self._owns_queue
+            and type(self).handle is QueueListener.handle
+            and type(self).prepare is logging.handlers.QueueListener.prepare
+        )
+
     def free(self, places: int) -> None:
         """Tell the queue that so many records are done."""
         if self._owns_queue:

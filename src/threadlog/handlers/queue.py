@@ -107,7 +107,7 @@ class QueueHandler(logging.handlers.QueueHandler):
         super().__init__(queue)
         self.listener = None
         self._is_own = isinstance(queue, Backlog)
-        self._stays_here = self._is_own or isinstance(queue, _IN_PROCESS)
+        self._drops_new = overflow == "drop_new"
         if isinstance(queue, Backlog):
             self._ledger: Ledger = queue
             self.listener = QueueListener(
@@ -154,8 +154,8 @@ class QueueHandler(logging.handlers.QueueHandler):
                 return
             if not self._is_own:
                 self._emit_to_queue(record)
-            elif self.queue.would_drop(record.levelno):
-                self.queue.refuse(record.levelno)
+            elif self._drops_new and self.queue.would_drop(record.levelno):
+                self.queue.refuse(record.levelno)  # there is no need to prepare it
             else:
                 self.enqueue(self.prepare(record))
         except Exception:
@@ -163,28 +163,44 @@ class QueueHandler(logging.handlers.QueueHandler):
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Return a copy of *record*, stamped, that may be rendered later and elsewhere."""
-        ready = _copy(record)
+        if type(record) is _LogRecord:
+            ready: logging.LogRecord = _new(_LogRecord)
+            ready.__dict__ = record.__dict__.copy()
+        else:
+            ready = copy.copy(record)
         stamp(ready)
-        if self.formatter is not None and not self._is_own:
+        if not self._is_own:
+            self._render_for_queue(ready)
+        else:
+            if not _is_fixed(ready):
+                self._render_message(ready)
+            if ready.exc_info:
+                ready.exc_text = None  # another handler's way: each sink has its own
+        return ready
+
+    def _render_message(self, ready: logging.LogRecord) -> None:
+        try:
+            ready.message = ready.getMessage()
+        except Exception:
+            report_error(self, ready)
+            ready.message = substitute(ready)
+        ready.msg, ready.args = ready.message, None
+
+    def _render_for_queue(self, ready: logging.LogRecord) -> None:
+        """Render as `logging` does, in the caller; but an exception is no part of the message."""
+        if self.formatter is not None:
             ready.message = ready.msg = self.format(ready)  # with traceback and stack
             ready.args = ready.exc_info = ready.exc_text = ready.stack_info = None
-            return ready
-        if not self._is_own or not _is_fixed(record):
-            try:
-                ready.message = ready.getMessage()
-            except Exception:
-                report_error(self, record)
-                ready.message = substitute(record)
-            ready.msg, ready.args = ready.message, None
-        if ready.exc_info:
-            if self._stays_here:
-                ready.exc_text = None  # another handler's way: each sink has its own
-            else:
-                ready.exc_text = ready.exc_text or _PLAIN.formatException(ready.exc_info)
-                ready.exc_info = None
-        if not self._stays_here:
+            return
+        self._render_message(ready)
+        stays_here = isinstance(self.queue, _IN_PROCESS)
+        if ready.exc_info and stays_here:
+            ready.exc_text = None
+        elif ready.exc_info:
+            ready.exc_text = ready.exc_text or _PLAIN.formatException(ready.exc_info)
+            ready.exc_info = None
+        if not stays_here:
             _make_portable(ready)
-        return ready
 
     def enqueue(self, record: logging.LogRecord) -> None:
         """Put *record* in the queue, as `prepare` has returned it. To be overridden, as ever."""
@@ -306,14 +322,6 @@ class QueueHandler(logging.handlers.QueueHandler):
     def __del__(self) -> None:
         if getattr(self, "_is_own", False):
             self.listener.finish()
-
-
-def _copy(record: logging.LogRecord) -> logging.LogRecord:
-    if type(record) is not _LogRecord:
-        return copy.copy(record)
-    ready: logging.LogRecord = _new(_LogRecord)
-    ready.__dict__ = record.__dict__.copy()
-    return ready
 
 
 def _is_fixed(record: logging.LogRecord) -> bool:

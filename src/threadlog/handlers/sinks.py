@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         respect_handler_level: bool
 
         def handle(self, record: logging.LogRecord) -> None: ...
+        def passes_as_is(self) -> bool: ...
         def free(self, places: int) -> None: ...
         def work(self, shift: Shift) -> None: ...
 
@@ -48,6 +49,7 @@ class Shift:
     def __init__(self, sinks: Sinks, *, is_callers: bool = False) -> None:
         self.sinks = sinks
         self.is_callers = is_callers  # the thread is not the listener's own
+        self.as_is = False  # the listener is not to be asked what it makes of each record
         self.outer: Shift | None = None  # what the thread was at before, and will be after
         self.batch: deque[logging.LogRecord] = deque()  # from the queue
         self.aside: deque[logging.LogRecord] = deque()  # what sinks have logged on the one at hand
@@ -149,9 +151,12 @@ class Sinks:
         queue, batch = self.listener.queue, shift.batch
         is_derived = getattr(queue, "pop_derived", _is_never_derived)
         shift.book_at = time.monotonic() + _BOOKED_AFTER
+        shift.as_is = self.listener.passes_as_is()
         if shift.record is not None:  # another's, who is stuck with it
             self.call(shift, shift.record)
             self._finish_record(shift, is_passed=True)
+        if len(batch) > 1 and shift.record is None:
+            self._pass_at_once(shift)
         while batch and not shift.is_over:
             record = batch.popleft()
             shift.begin(record, is_derived=is_derived(record))
@@ -161,6 +166,28 @@ class Sinks:
                 shift.is_slow = True
                 self._book(shift)
         self._book(shift)
+
+    def _pass_at_once(self, shift: Shift) -> None:
+        """Give the whole batch to the sink, if it is the only one and can take it."""
+        handlers, batch = self.listener.handlers, shift.batch
+        handle_batch = getattr(handlers[0], "handle_batch", None) if len(handlers) == 1 else None
+        if handle_batch is None or not shift.as_is or self.listener.queue.has_derived():
+            return
+        sink = shift.sink = handlers[0]
+        level = sink.level if self.listener.respect_handler_level else logging.NOTSET
+        shift.begin(batch[0])
+        try:
+            handle_batch([record for record in batch if record.levelno >= level])
+            shift.written += len(batch)
+        except Exception:
+            self._report(sink, batch[0])
+            for record in batch:
+                self.ledger.lose(record.levelno, _REFUSED)
+        shift.places += len(batch)
+        shift.record = None
+        batch.clear()
+        if shift.aside and self._next(shift) is not None:
+            self._finish_record(shift)
 
     def tell(self, shift: Shift, burst: Burst) -> None:
         """Give the sinks a record that says what was dropped."""
@@ -178,7 +205,10 @@ class Sinks:
         while record is not None:
             if not is_passed:
                 try:
-                    self.listener.handle(record)
+                    if shift.as_is:
+                        self.call(shift, record)
+                    else:
+                        self.listener.handle(record)
                 except Exception:  # of a subclass
                     shift.failed += 1
                     self._report(logging.Handler(), record)
