@@ -365,8 +365,16 @@ def _refuse_for_a_queue(sinks: object, options: dict[str, object]) -> None:
 def _checked_sinks(handlers: Any) -> list[logging.Handler]:
     if isinstance(handlers, (str, bytes, logging.Handler)) or not hasattr(handlers, "__iter__"):
         raise TypeError(f"handlers must be a list of handlers, not {handlers!r}")
-    sinks = list(handlers)
+    if isinstance(handlers, list):  # dictConfig's looks up cfg:// only where it is indexed
+        sinks = [handlers[index] for index in range(len(handlers))]
+    else:
+        sinks = list(handlers)
     for sink in sinks:
+        if isinstance(sink, dict):
+            raise ValueError(
+                f"handlers has one that dictConfig has not made yet, {sink!r}: it makes them in "
+                "the order of their names, so give this handler a name that comes later"
+            )
         if not callable(getattr(sink, "handle", None)):
             raise TypeError(f"handlers must be a list of handlers; {sink!r} is none")
     return sinks
