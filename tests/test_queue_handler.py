@@ -350,44 +350,42 @@ def test_prepare_and_enqueue_may_be_overridden(sink):
 
 
 def test_a_sink_may_log_and_does_not_feed_back(queued):
-    logger = logging.getLogger("queued")
-    sink = Chatty(logger)
+    sink = Chatty()
     handler = queued(sink)
-    with logger_with(handler):
-        logger.info("a")
-        handler.flush()
-        eventually(lambda: handler.statistics().queued == 0)
-        assert sink.texts == ["a", "about a"]
-        for number in range(10):
-            logger.info("%d", number)
-        eventually(lambda: handler.statistics().accepted == 33)
-        handler.flush()
+    sink.handlers = [handler]
+    log(handler, "a")
+    handler.flush()
+    eventually(lambda: handler.statistics().queued == 0)
+    assert sink.texts == ["a", "about a"]
+    log(handler, *map(str, range(10)))
+    eventually(lambda: handler.statistics().accepted == 33)
+    handler.flush()
     assert len(sink.texts) == 22
     numbers = handler.statistics()
     assert (numbers.accepted, numbers.written, numbers.dropped) == (33, 22, 11)
 
 
 def test_two_handlers_whose_sinks_log_do_not_feed_each_other(queued):
-    logger = logging.getLogger("queued")
-    first, second = Chatty(logger), Chatty(logger)
+    first, second = Chatty(), Chatty()
     one, two = queued(first), queued(second)
-    with logger_with(one), logger_with(two):
-        logger.info("a")
-        eventually(lambda: len(first.texts) >= 2 and len(second.texts) >= 2)
-        for _ in range(3):
-            one.flush()
-            two.flush()
+    first.handlers = second.handlers = [one, two]
+    for handler in (one, two):
+        log(handler, "a")
+    eventually(lambda: len(first.texts) >= 2 and len(second.texts) >= 2)
+    for _ in range(3):
+        one.flush()
+        two.flush()
+    # "a", what its own sink has to say of it, and perhaps what the other one has.
     assert len(first.texts) <= 3
     assert len(second.texts) <= 3
 
 
 def test_a_sink_that_logs_when_the_caller_delivers_does_not_feed_back(queued):
-    logger = logging.getLogger("queued")
-    sink = Chatty(logger)
+    sink = Chatty()
     handler = queued(sink)
+    sink.handlers = [handler]
     handler.close()
-    with logger_with(handler):
-        logger.info("a")
+    log(handler, "a")
     assert sink.texts == ["a", "about a"]
 
 

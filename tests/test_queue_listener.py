@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import threadlog
-from queued import LONG, Chatty, Sink, caught, eventually, log, logger_with, record
+from queued import LONG, Chatty, Sink, caught, eventually, log, record
 from threadlog.handlers import QueueHandler, QueueListener, sinks
 
 DROPPED = r"(\d+) records dropped from \d\d:\d\d:\d\d to \d\d:\d\d:\d\d \((.*)\): (.*)"
@@ -427,7 +427,9 @@ def test_a_queue_that_is_shut_down_ends_the_listener(sink):
 
 
 class Logs(queue.Queue):
-    """Logs whenever something is put in it, under its lock."""
+    """Logs to its handler whenever something is put in it, under its lock."""
+
+    handler = None
 
     def __init__(self, times=1):
         super().__init__()
@@ -435,17 +437,16 @@ class Logs(queue.Queue):
 
     def _put(self, item):
         for _ in range(self.times):
-            logging.getLogger("queued").debug("put %s", getattr(item, "msg", item))
+            self.handler.handle(record(f"put {getattr(item, 'msg', item)}"))
         super()._put(item)
 
 
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_queue_may_log_and_does_not_feed_back(sink, times):
     waiting = Logs(times)
-    handler = QueueHandler(waiting)
-    with QueueListener(waiting, sink), logger_with(handler) as logger:
-        logger.info("a")
-        logger.info("b")
+    waiting.handler = handler = QueueHandler(waiting)
+    with QueueListener(waiting, sink):
+        log(handler, "a", "b")
     assert sink.texts == ["a", "put a", "b", "put b"]
     numbers = handler.statistics()
     assert numbers.accepted == numbers.written + numbers.dropped
@@ -462,7 +463,6 @@ def test_multiprocessings_own_logger_at_debug_does_not_feed_back():
     try:
         with QueueListener(waiting, sink):
             logger.info("a")
-            eventually(lambda: len(sink.texts) >= 2)
             logger.info("b")
         assert "a" in sink.texts
         assert "b" in sink.texts
@@ -477,14 +477,13 @@ def test_multiprocessings_own_logger_at_debug_does_not_feed_back():
 
 
 def test_a_sink_may_log_to_the_queue_and_does_not_feed_back():
-    waiting = queue.Queue()
-    logger = logging.getLogger("queued")
-    handler, sink = QueueHandler(waiting), Chatty(logger)
-    with QueueListener(waiting, sink), logger_with(handler):
-        logger.info("a")
-        logger.info("b")
+    waiting, sink = queue.Queue(), Chatty()
+    handler = QueueHandler(waiting)
+    sink.handlers = [handler]
+    with QueueListener(waiting, sink):
+        log(handler, "a", "b")
         eventually(lambda: len(sink.texts) == 4)
-    assert sorted(sink.texts) == ["a", "about a", "about b", "b"]
+    assert sink.texts == ["a", "about a", "b", "about b"]
     assert waiting.empty()
 
 

@@ -320,8 +320,11 @@ class QueueHandler(logging.handlers.QueueHandler):
         super().close()
 
     def __del__(self) -> None:
-        if getattr(self, "_is_own", False):
-            self.listener.finish()
+        try:
+            if self._is_own:
+                self.listener.finish()
+        except Exception:  # it was never made whole, or the interpreter is at its end
+            pass
 
 
 def _is_fixed(record: logging.LogRecord) -> bool:

@@ -275,7 +275,8 @@ class Sinks:
         watch = shift if len(handlers) > 1 and not shift.is_callers else None
         if watch is not None:
             shift.record = record  # as prepared: another may have to go on with it
-            self._see_to_watch(shift)
+            if not shift.has_watch:
+                self._start_watch(shift)
         for position in range(shift.position, len(handlers)):
             sink = handlers[position]
             if respects_level and record.levelno < sink.level:
@@ -289,6 +290,8 @@ class Sinks:
             if watch is not None:
                 with watch.lock:
                     watch.position, watch.since = position, time.monotonic()
+                if watch.is_unwatched:  # looked at after `since` is set, as the watch does it
+                    ring(watch.bell)
             try:
                 sink.handle(record)
             except BaseException as error:
@@ -334,17 +337,13 @@ class Sinks:
                 burst.add(record.levelno)
         return burst is not None
 
-    def _see_to_watch(self, shift: Shift) -> None:
-        if not shift.has_watch:
-            shift.has_watch = True
-            watch = threading.Thread(
-                target=self._watch, args=(shift,), name="threadlog-watch", daemon=True
-            )
-            with contextlib.suppress(RuntimeError):  # at the end of the process: without one
-                watch.start()
-        if shift.is_unwatched:
-            shift.is_unwatched = False
-            ring(shift.bell)
+    def _start_watch(self, shift: Shift) -> None:
+        shift.has_watch = True
+        watch = threading.Thread(
+            target=self._watch, args=(shift,), name="threadlog-watch", daemon=True
+        )
+        with contextlib.suppress(RuntimeError):  # at the end of the process: without one
+            watch.start()
 
     def _watch(self, shift: Shift) -> None:
         """Look whether the thread of *shift* is stuck in a sink; if it is, take its place."""
