@@ -398,7 +398,7 @@ def test_a_repr_may_log_while_the_queue_is_full(sink):
     with full(sink, overflow="block", timeout=LONG) as handler:
         thread = threading.Thread(target=lambda: handler.handle(record("%r", Logs())))
         thread.start()
-        eventually(lambda: handler.queue._room.waiting)
+        eventually(lambda: handler.queue._waiting)
         sink.gate.set()
         thread.join(LONG)
         handler.flush()
@@ -439,7 +439,7 @@ def test_block_waits_for_room(sink):
     with full(sink, overflow="block", timeout=LONG) as handler:
         thread = threading.Thread(target=log, args=(handler, "waits"))
         thread.start()
-        eventually(lambda: handler.queue._room.waiting)
+        eventually(lambda: handler.queue._waiting)
         assert handler.statistics().accepted == 2  # its call has not returned
         sink.gate.set()
         thread.join(LONG)
@@ -546,8 +546,8 @@ def test_places_come_back_to_the_reserve_first(queued, sink):
         log(handler, "a", level=logging.ERROR)
         log(handler, "b", level=logging.DEBUG)
     handler.flush()
-    eventually(lambda: len(handler.queue._room.tokens) == 3)
-    eventually(lambda: len(handler.queue._reserved.tokens) == 2)
+    eventually(lambda: len(handler.queue._places) == 3)
+    eventually(lambda: len(handler.queue._reserved) == 2)
 
 
 def test_one_burst_is_told_once(sink):

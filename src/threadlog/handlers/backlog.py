@@ -1,14 +1,13 @@
 """Backlog: a bounded queue of records that is safe to use from anywhere.
 
 Any thread puts, a signal handler or a finalizer in the middle of another `put` included: where
-there is room, a record is on its way without a lock. Room is a supply of tokens, one for each
-record that may wait. Taking a token, appending and popping are each one step of a
+there is room, a record is on its way without a lock. Room is a supply of places, one for each
+record that may wait. Taking a place, appending and popping are each one step of a
 `collections.deque`, which nothing can interrupt.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import time
@@ -56,8 +55,10 @@ class Backlog(Ledger):
         super().after_fork()
         self._records: deque[logging.LogRecord] = deque()
         self._derived: set[int] = set()  # ids of records in it that sinks have logged
-        self._room = _Room(self.maxsize - self.reserve)
-        self._reserved = _Room(self.reserve)
+        self._places: deque[None] = deque([None]) * (self.maxsize - self.reserve)
+        self._reserved: deque[None] = deque([None]) * self.reserve
+        self._waiting: deque[Any] = deque()  # bells of those who wait for a place
+        self._waiting_urgently: deque[Any] = deque()  # these may have a reserved one
         self._bell = make_bell()
         self._is_unwatched = True  # the listener sleeps, or there is none
         self._is_attended = False  # there is one
@@ -71,7 +72,7 @@ class Backlog(Ledger):
         if self.is_closed:
             return False
         try:
-            self._room.tokens.pop()
+            self._places.pop()
         except IndexError:
             return self._put_without_room(record)
         self._records.append(record)
@@ -82,7 +83,7 @@ class Backlog(Ledger):
     def _put_without_room(self, record: logging.LogRecord) -> bool:
         level = record.levelno
         has_place = (
-            (level >= URGENT and self._reserved.take())
+            (level >= URGENT and self._take_place(level))
             or (self.overflow == "block" and self._wait_for_room(level))
             or (self.overflow == "drop_old" and self._displace(level))
         )
@@ -102,15 +103,11 @@ class Backlog(Ledger):
 
     def would_drop(self, level: int) -> bool:
         """Return whether there is no room for a record of *level* now."""
-        return (
-            not self._room.tokens
-            and not (level >= URGENT and self._reserved.tokens)
-            and not self.is_closed
-        )
+        return not (self._places or (level >= URGENT and self._reserved) or self.is_closed)
 
     def put_at_once(self, record: logging.LogRecord) -> bool:
         """Take *record* without waiting, or return False: it was dropped for want of room."""
-        if not self._take_token(record.levelno):
+        if not self._take_place(record.levelno):
             self.refuse(record.levelno)
             return False
         self._records.append(record)
@@ -142,8 +139,14 @@ class Backlog(Ledger):
         else:
             self.call_listener()
 
-    def _take_token(self, level: int) -> bool:
-        return self._room.take() or (level >= URGENT and self._reserved.take())
+    def _take_place(self, level: int) -> bool:
+        for places in (self._places, self._reserved) if level >= URGENT else (self._places,):
+            try:
+                places.pop()
+            except IndexError:
+                continue
+            return True
+        return False
 
     def _displace(self, level: int) -> bool:
         """Drop the oldest record, whose place is free for one of *level* then."""
@@ -163,24 +166,22 @@ class Backlog(Ledger):
         written = self.written
         if self._stood_still_at == written:
             return False
-        rooms = (self._room, self._reserved) if level >= URGENT else (self._room,)
+        waiting = self._waiting_urgently if level >= URGENT else self._waiting
         bell = make_bell()  # our own: a signal handler in the middle of this waits for another one
-        give_up = time.monotonic() + self.timeout
+        is_rung = has_place = False
+        waiting.append(bell)
         try:
-            while True:
-                for room in rooms:
-                    room.waiting.append(bell)
-                if self._take_token(level):
-                    return True
-                left = give_up - time.monotonic()
-                if left <= 0 or not bell.acquire(timeout=left):
-                    break
-            if self.written == written:
-                self._stood_still_at = written
-            return False
+            has_place = self._take_place(level)  # one may have come back just before
+            is_rung = not has_place and bell.acquire(timeout=self.timeout)
         finally:
-            for room in rooms:
-                room.leave(bell)
+            if not is_rung and not _remove(waiting, bell):
+                bell.acquire()  # somebody has taken it in order to ring it, that is, has a place
+                is_rung = True
+                if has_place:
+                    self.give_back(1)
+        if not (is_rung or has_place) and self.written == written:
+            self._stood_still_at = written
+        return is_rung or has_place
 
     # The listener's side. One listener at a time.
 
@@ -239,12 +240,31 @@ class Backlog(Ledger):
 
     def give_back(self, places: int) -> None:
         """So many records that were fetched are done: others may have their places."""
-        room = self._room
         for _ in range(places):
-            if self.reserve and len(self._reserved.tokens) < self.reserve:
-                self._reserved.give()
+            if self.reserve:
+                with self.counting():
+                    self._give_place(is_reserved=len(self._reserved) < self.reserve)
             else:
-                room.give()
+                self._give_place(is_reserved=False)
+
+    def _give_place(self, *, is_reserved: bool) -> None:
+        """Give a place to the one that has waited longest, or keep it."""
+        places = self._reserved if is_reserved else self._places
+        while True:
+            for waiting in (self._waiting_urgently, self._waiting)[: 1 if is_reserved else 2]:
+                try:
+                    bell = waiting.popleft()
+                except IndexError:
+                    continue
+                ring(bell)
+                return
+            places.append(None)
+            if not (self._waiting_urgently or (self._waiting and not is_reserved)):
+                return
+            try:  # somebody has come meanwhile
+                places.pop()
+            except IndexError:
+                return
 
     def _until_told(self, block: bool) -> float:
         """Return in how many seconds the burst may be told, as far as one can know."""
@@ -291,7 +311,7 @@ class Backlog(Ledger):
         return not self._records
 
     def full(self) -> bool:
-        return not self._room.tokens
+        return not self._places
 
     def oldest(self) -> logging.LogRecord | None:
         try:
@@ -300,33 +320,10 @@ class Backlog(Ledger):
             return None
 
 
-class _Room:
-    """Tokens for records, and the bells of those who wait for one."""
-
-    def __init__(self, size: int) -> None:
-        self.tokens: deque[None] = deque([None]) * size
-        self.waiting: deque[Any] = deque()
-
-    def take(self) -> bool:
-        try:
-            self.tokens.pop()
-        except IndexError:
-            return False
-        return True
-
-    def give(self) -> None:
-        self.tokens.append(None)
-        if self.waiting:
-            self.wake_one()
-
-    def wake_one(self) -> None:
-        with contextlib.suppress(IndexError):
-            while not ring(self.waiting.popleft()):
-                pass  # it has been rung already: the next one
-
-    def leave(self, bell: Any) -> None:
-        with contextlib.suppress(ValueError):
-            while True:
-                self.waiting.remove(bell)
-        if self.tokens and self.waiting:  # it may have been rung for what we do not need
-            self.wake_one()
+def _remove(waiting: deque[Any], bell: Any) -> bool:
+    """Return False if *bell* is not there any more."""
+    try:
+        waiting.remove(bell)
+    except ValueError:
+        return False
+    return True

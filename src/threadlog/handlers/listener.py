@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from threadlog.handlers.ledger import Statistics
 
 _NAME = "threadlog-listener"
+_GRACE = 0.5  # seconds after the deadline: by then, whoever waited has given up
 # A queue that raises something else has given a record that cannot be read.
 _QUEUE_IS_GONE = (OSError, EOFError, ValueError, getattr(queues, "ShutDown", EOFError))
 _UNREADABLE = 100  # records in a row: then it is the queue
@@ -318,8 +319,9 @@ class QueueListener(logging.handlers.QueueListener):
                 else:
                     shift.is_slow = False
                     sinks.finish_batch(shift)
-                if self._deadline != math.inf and time.monotonic() >= self._deadline:
+                if self._deadline != math.inf and time.monotonic() >= self._deadline + _GRACE:
                     self._give_up()
+                if self._has_given_up:
                     return
 
     def _fetch_one(self, batch: deque[Any], block: bool, _: bool) -> bool | None:
