@@ -211,7 +211,7 @@ class Sinks:
                         self.listener.handle(record)
                 except Exception:  # of a subclass
                     shift.failed += 1
-                    self._report(logging.Handler(), record)
+                    self._report(None, record)
             if shift.is_over:
                 return
             is_passed = False
@@ -310,13 +310,16 @@ class Sinks:
                     self._return(sink)
                     return
 
-    def _report(self, sink: logging.Handler, record: logging.LogRecord) -> None:
-        """Count an exception that came out of *sink*, and report the first in a row."""
+    def _report(self, sink: logging.Handler | None, record: logging.LogRecord) -> None:
+        """Count an exception that came out of *sink* (None: the listener's own methods).
+
+        Report the first in a row.
+        """
         self.ledger.count_error()
         if id(sink) not in self._failing:
             self._failing.add(id(sink))
             with contextlib.suppress(Exception):
-                sink.handleError(record)
+                (sink or logging.Handler()).handleError(record)
 
     # A sink that does not return.
 
