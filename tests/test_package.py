@@ -36,12 +36,12 @@ LAYERS = {
     "handlers.ledger": 6,
     "handlers.rotation": 7,
     "handlers.backlog": 7,
-    "handlers.sinks": 7,
-    "handlers.listener": 8,
-    "handlers.queue": 9,
-    "cli": 10,
-    "handlers": 10,
-    "__main__": 11,
+    "handlers.sinks": 8,
+    "handlers.listener": 9,
+    "handlers.queue": 10,
+    "cli": 11,
+    "handlers": 11,
+    "__main__": 12,
 }
 
 

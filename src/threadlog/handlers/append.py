@@ -93,10 +93,10 @@ class AppendFile:
             self._append(record, start, complete=True)
 
     def append_batch(self, records: bytes) -> int:
-        """Write many records as one. Return how many bytes of them, if there is not room for all.
+        """Write many records at once, or as much of them as there is room for; return how much.
 
-        None, and for the caller to append one by one, in the middle of another append of this
-        thread, and where nobody can look for fragments.
+        In the middle of another append of this thread it is nothing, and where nobody can look for
+        fragments: then append one by one.
         """
         if self._appending or not self._can_look:
             return 0
@@ -116,7 +116,9 @@ class AppendFile:
                 before, end = -1, self._outer_end
             self._outer_end = None
             if end - written != before:
-                self._look_before(end - written, record)
+                self._look_before(end - written, record[:written])
+            if written != len(record):
+                self._end = -1  # it ends in a fragment: whoever appends next must look
             return written
         finally:
             self._appending = False

@@ -14,8 +14,8 @@ import time
 from collections import deque
 
 from threadlog.handlers.bell import make_bell, ring
-from threadlog.handlers.guard import TURN
-from threadlog.handlers.ledger import Burst, Ledger
+from threadlog.handlers.guard import TURN, holds_logging_lock
+from threadlog.handlers.ledger import Burst, Ledger, level_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 OVERFLOW = ("block", "drop_new", "drop_old", "direct")
 URGENT = logging.WARNING  # from here on a record may take the reserved room
 LARGEST_BATCH = 100  # records that are out of reach for "drop_old"
+INTERRUPTED = 1.0  # seconds: who has taken a place and not used it by then, does not
 QUIET = 0.1  # seconds without a drop, and nothing waits: then the burst is over
+
+
+class Derived:
+    """A record in the queue that a sink of another queue has logged."""
+
+    __slots__ = ("created", "levelno", "record")
+
+    def __init__(self, record: logging.LogRecord) -> None:
+        self.record, self.levelno, self.created = record, record.levelno, record.created
 
 
 class Backlog(Ledger):
@@ -36,7 +46,7 @@ class Backlog(Ledger):
     `qsize`, `empty`, `full`, `maxsize`.
     """
 
-    call_listener: Callable[[], None]  # set by the listener: a record has come, and it is not here
+    call_listener: Callable[[], None] | None = None  # a record has come, and no listener is there
 
     def __init__(self, capacity: int, overflow: str, timeout: float, reserve: int) -> None:
         self.maxsize = capacity
@@ -53,21 +63,22 @@ class Backlog(Ledger):
         # All made anew: the locks that a free-threaded build's objects have inside may be held by
         # threads that are gone.
         super().after_fork()
-        self._records: deque[logging.LogRecord] = deque()
-        self._derived: set[int] = set()  # ids of records in it that sinks have logged
+        self._records: deque[Any] = deque()
         self._places: deque[None] = deque([None]) * (self.maxsize - self.reserve)
         self._reserved: deque[None] = deque([None]) * self.reserve
-        self._waiting: deque[Any] = deque()  # bells of those who wait for a place
-        self._waiting_urgently: deque[Any] = deque()  # these may have a reserved one
+        self._waiting: deque[_Caller] = deque()  # those who wait for a place
+        self._waiting_urgently: deque[_Caller] = deque()  # these may have a reserved one
         self._bell = make_bell()
         self._is_unwatched = True  # the listener sleeps, or there is none
         self._is_attended = False  # there is one
         self._stood_still_at = -1  # how many were written when somebody had waited in vain
+        self._left = 0  # records that have left the queue, in its order
+        self._finished = 0  # as many of them are written, or dropped
         self.is_closed = self.is_closed or self._is_finishing
 
     # The callers' side.
 
-    def put(self, record: logging.LogRecord) -> bool:
+    def put(self, record: Any) -> bool:
         """Take *record*, or drop one, or return False: deliver it yourself."""
         if self.is_closed:
             return False
@@ -80,12 +91,12 @@ class Backlog(Ledger):
             self.rouse()
         return True
 
-    def _put_without_room(self, record: logging.LogRecord) -> bool:
-        level = record.levelno
+    def _put_without_room(self, record: Any) -> bool:
+        level = level_of(record)
         has_place = (
             (level >= URGENT and self._take_place(level))
             or (self.overflow == "block" and self._wait_for_room(level))
-            or (self.overflow == "drop_old" and self._displace(level))
+            or (self.overflow == "drop_old" and self.locked(self._displace, level))
         )
         if has_place:
             self._records.append(record)
@@ -100,43 +111,28 @@ class Backlog(Ledger):
     def refuse(self, level: int) -> None:
         """Drop a record of *level* for want of room."""
         self.drop(level, self._full)
+        if self._is_unwatched and self._is_attended:
+            self.rouse()  # there is something to tell
 
     def would_drop(self, level: int) -> bool:
         """Return whether there is no room for a record of *level* now."""
         return not (self._places or (level >= URGENT and self._reserved) or self.is_closed)
 
-    def put_at_once(self, record: logging.LogRecord) -> bool:
-        """Take *record* without waiting, or return False: it was dropped for want of room."""
-        if not self._take_place(record.levelno):
-            self.refuse(record.levelno)
-            return False
-        self._records.append(record)
-        if self._is_unwatched:
-            self.rouse()
-        return True
-
-    def put_derived(self, record: logging.LogRecord) -> None:
-        """Take *record*, which a sink of another queue has logged, without waiting."""
-        self._derived.add(id(record))
-        if not self.put_at_once(record):
-            self._derived.discard(id(record))
-
-    def has_derived(self) -> bool:
-        return bool(self._derived)
-
-    def pop_derived(self, record: logging.LogRecord) -> bool:
-        """Return whether `put_derived` has put *record*, which was fetched. Once."""
-        if id(record) not in self._derived:
-            return False
-        self._derived.discard(id(record))
-        self.may_derive()  # it was taken for a program's
-        return True
+    def put_at_once(self, record: Any) -> None:
+        """Take *record* without waiting, or drop it for want of room."""
+        level = level_of(record)
+        if self._take_place(level):
+            self._records.append(record)
+            if self._is_unwatched:
+                self.rouse()
+        else:
+            self.refuse(level)
 
     def rouse(self) -> None:
         """Have a listener look."""
         if self._is_attended:
             ring(self._bell)
-        else:
+        elif self.call_listener is not None:
             self.call_listener()
 
     def _take_place(self, level: int) -> bool:
@@ -150,116 +146,144 @@ class Backlog(Ledger):
 
     def _displace(self, level: int) -> bool:
         """Drop the oldest record, whose place is free for one of *level* then."""
-        with self.counting():
-            if not self._records:  # the only ones are under way
-                return False
-            oldest = self._records[0].levelno
-            if self.reserve and oldest >= URGENT > level:
-                return False
-            self.dropped += 1
-            self._derived.discard(id(self._records.popleft()))
-            self.tell(oldest, self._full)
+        if not self._records:  # the only ones are under way
+            return False
+        oldest = level_of(self._records[0])
+        if self.reserve and oldest >= URGENT > level:
+            return False
+        self.dropped += 1
+        self._records.popleft()
+        self._left += 1
+        self.tell(oldest, self._full)
         return True
 
     def _wait_for_room(self, level: int) -> bool:
         """Wait for a place; not again, after a time-out, until something has been written."""
         written = self.written
-        if self._stood_still_at == written:
+        if self._stood_still_at == written or holds_logging_lock():
             return False
         waiting = self._waiting_urgently if level >= URGENT else self._waiting
-        bell = make_bell()  # our own: a signal handler in the middle of this waits for another one
-        is_rung = has_place = False
-        waiting.append(bell)
+        caller = _Caller()  # our own: a signal handler in the middle of this waits for another one
+        has_one = False
         try:
-            has_place = self._take_place(level)  # one may have come back just before
-            is_rung = not has_place and bell.acquire(timeout=self.timeout)
-        finally:
-            if not is_rung and not _remove(waiting, bell):
-                bell.acquire()  # somebody has taken it in order to ring it, that is, has a place
-                is_rung = True
-                if has_place:
-                    self.give_back(1)
-        if not (is_rung or has_place) and self.written == written:
+            waiting.append(caller)
+            has_one = self._take_place(level)  # one may have come back just before
+            if not has_one:
+                caller.bell.acquire(timeout=self.timeout)
+        except BaseException:  # an interrupt
+            self.give_back(caller.leave(waiting) + has_one)
+            raise
+        places = caller.leave(waiting) + has_one
+        if places > 1:
+            self.give_back(places - 1)
+        elif places == 0 and self.written == written:
             self._stood_still_at = written
-        return is_rung or has_place
+        return places > 0
 
     # The listener's side. One listener at a time.
 
     def attend(self) -> None:
-        """There is a listener from now on, until `fetch` returns None."""
+        """There is a listener from now on, until `leave`."""
         self._is_attended = True
         self._is_unwatched = False
 
-    def fetch(
-        self, batch: deque[logging.LogRecord], block: bool, one_by_one: bool
-    ) -> Burst | bool | None:
+    def rouse_to_finish(self) -> None:
+        """Have the listener see that it is to `finish`, if there is one."""
+        if self._is_attended or self._records:
+            self.rouse()
+        else:
+            self.is_closed = self._is_finishing
+
+    def leave(self) -> None:
+        """There is no listener any more: who puts must call one."""
+        self._is_attended = False
+        self._is_unwatched = True
+
+    def fetch(self, batch: deque[Any], block: bool, one_by_one: bool) -> Burst | bool | None:
         """Move records to *batch*, or return a Burst to tell of.
 
-        Waits for them if *block*. None: there are none, and if *block*, it is closed, too.
+        Waits for them if *block*. None: there are none, and if *block*, it is closed, too. What was
+        fetched before is done by now.
         """
+        self._finished = self._left
         while True:
             pause = math.inf
             if self.burst is not None:
                 pause = self._until_told(block)
                 if pause <= 0:
-                    with self.counting():
-                        burst, self.burst = self.burst, None
-                    return burst
+                    burst = self.take_burst()
+                    if burst is not None:
+                        return burst
             if self._records:
-                self._take(batch, 1 if one_by_one else self._batch)
-                return True
+                count = self.locked(self._take, batch, 1 if one_by_one else self._batch)
+                if count:
+                    return True
             self._created = None
-            if self._is_finishing:
+            is_finishing = self._is_finishing  # read once: it may be opened again meanwhile
+            if is_finishing:
                 self.is_closed = True
-            if self.is_closed or not block:
+            is_last = is_finishing or not block
+            if is_last:
                 self._is_attended = False
             self._is_unwatched = True
-            if self._records or (self._is_finishing and not self.is_closed):
-                self._is_unwatched = False
-            elif self.is_closed or not block:
+            if self._records or (self._is_finishing and not is_last):
+                self._is_unwatched, self._is_attended = False, block
+            elif is_last:
                 return None
             else:
-                self._bell.acquire(timeout=-1 if pause == math.inf else pause)
-                self._is_unwatched = False
+                self._sleep(pause)
 
-    def _take(self, batch: deque[logging.LogRecord], most: int) -> None:
+    def _sleep(self, pause: float) -> None:
+        """Wait for the bell, *pause* seconds at most."""
+        missing = self.maxsize - len(self._places) - len(self._reserved)
+        if missing and not self.under_way:
+            # A caller is about to append, or was interrupted just before it: then in vain.
+            left, pause = self._left, min(pause, INTERRUPTED)
+            is_rung = self._bell.acquire(timeout=pause)
+            now_missing = self.maxsize - len(self._places) - len(self._reserved)
+            if not (is_rung or self._records) and (left, missing) == (self._left, now_missing):
+                self.give_back(missing)
+        else:
+            self._bell.acquire(timeout=-1 if pause == math.inf else pause)
+        self._is_unwatched = False
+
+    def _take(self, batch: deque[Any], most: int) -> int:
         records = self._records
-        lock = self._lock  # not counting(), which costs as much as all of this
-        has_it = lock.acquire(False) or lock.acquire(timeout=TURN)
-        try:
-            count = min(len(records), most)
-            if count:
-                self._created = records[0].created
-            self._derivable += count
-            self.under_way += count
-            for _ in range(count):
-                batch.append(records.popleft())
-        finally:
-            if has_it:
-                lock.release()
+        count = min(len(records), most)
+        if count:
+            self._created = getattr(records[0], "created", None)
+        self._left += count
+        self.under_way += count
+        for _ in range(count):
+            batch.append(records.popleft())
+        return count
 
     def give_back(self, places: int) -> None:
         """So many records that were fetched are done: others may have their places."""
         for _ in range(places):
             if self.reserve:
-                with self.counting():
-                    self._give_place(is_reserved=len(self._reserved) < self.reserve)
+                self.locked(self._give_back_one)
             else:
                 self._give_place(is_reserved=False)
+
+    def _give_back_one(self) -> None:
+        self._give_place(is_reserved=len(self._reserved) < self.reserve)
 
     def _give_place(self, *, is_reserved: bool) -> None:
         """Give a place to the one that has waited longest, or keep it."""
         places = self._reserved if is_reserved else self._places
+        queues = (self._waiting_urgently, self._waiting)[: 1 if is_reserved else 2]
         while True:
-            for waiting in (self._waiting_urgently, self._waiting)[: 1 if is_reserved else 2]:
+            for waiting in queues:
                 try:
-                    bell = waiting.popleft()
+                    caller = waiting.popleft()
                 except IndexError:
                     continue
-                ring(bell)
+                caller.places.append(None)
+                ring(caller.bell)
                 return
             places.append(None)
-            if not (self._waiting_urgently or (self._waiting and not is_reserved)):
+            if not any(queues):
                 return
             try:  # somebody has come meanwhile
                 places.pop()
@@ -280,27 +304,36 @@ class Backlog(Ledger):
     def finish(self) -> None:
         """Be closed as soon as nothing waits."""
         self._is_finishing = True
-        if self._is_attended or self._records:
-            self.rouse()
-        else:
-            self.is_closed = True
 
     def reopen(self) -> None:
         self._is_finishing = self.is_closed = False
 
-    def give_up(self) -> Burst:
-        """Drop all that waits, and be closed. Return what has been dropped and not been told."""
+    def give_up(self) -> int:
+        """Drop all that waits, and be closed. Return how many were dropped and not told."""
         self._is_finishing = self.is_closed = True
-        with self.counting():
-            burst, self.burst = self.burst or Burst("the time was up"), None
-            count = len(self._records)
-            for _ in range(count):
-                burst.add(self._records.popleft().levelno)
-            self.dropped += count
+        untold, count = self.locked(self._give_up)
         self.give_back(count)
-        return burst
+        return untold + count
+
+    def _give_up(self) -> tuple[int, int]:
+        burst, self.burst = self.burst, None
+        count = len(self._records)
+        for _ in range(count):
+            self._records.popleft()
+        self.dropped += count
+        self._left += count
+        self._finished = self._left
+        return (0 if burst is None else burst.count()), count
 
     # What programs look at.
+
+    def position(self) -> int:
+        """Return the place in the order of all records of the last one that waits."""
+        return self.locked(lambda: self._left + len(self._records))
+
+    def is_past(self, position: int) -> bool:
+        """Return whether the record of that `position` is written, or dropped."""
+        return self._finished >= position
 
     def waiting(self) -> int:
         return len(self._records)
@@ -313,17 +346,25 @@ class Backlog(Ledger):
     def full(self) -> bool:
         return not self._places
 
-    def oldest(self) -> logging.LogRecord | None:
+    def oldest(self) -> Any:
         try:
             return self._records[0]
         except IndexError:
             return None
 
 
-def _remove(waiting: deque[Any], bell: Any) -> bool:
-    """Return False if *bell* is not there any more."""
-    try:
-        waiting.remove(bell)
-    except ValueError:
-        return False
-    return True
+class _Caller:
+    """One that waits for a place."""
+
+    def __init__(self) -> None:
+        self.bell = make_bell()
+        self.places: deque[None] = deque()  # that it was given, before the bell was rung
+
+    def leave(self, waiting: deque[_Caller]) -> int:
+        """Wait no more, and return how many places it was given."""
+        try:
+            waiting.remove(self)
+        except ValueError:  # somebody has taken it out in order to give it one
+            if not self.places:
+                self.bell.acquire(timeout=TURN)
+        return len(self.places)

@@ -22,11 +22,12 @@ from threadlog.rendering import render
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
     from typing import Any
 
 _Formatter = logging.Formatter
 _PLAIN = _Formatter()  # what logging renders with when a handler has no formatter
+_OWN_WAYS = {"handle", "emit", "handleError"}
 _MODES = ("a", "w", "x")  # as for open()
 
 
@@ -107,6 +108,7 @@ class FileHandler(logging.FileHandler):
         cls._takes_batches = (
             cls._formats_unlocked
             and cls.handle is FileHandler.handle
+            and cls.handleError is logging.Handler.handleError
             and cls._append is FileHandler._append
         )
 
@@ -174,27 +176,33 @@ class FileHandler(logging.FileHandler):
         else:
             self._write(record, data)
 
-    def handle_batch(self, records: Sequence[logging.LogRecord]) -> None:
-        """Do what `handle` does for each of *records*, with one write if it can be.
+    def takes_batches(self) -> bool:
+        """Return whether `render_batch` and `write_batch` do what `handle` does for each record.
 
-        A queue's listener calls it. What there is no room for is then written, or counted as lost,
-        one by one.
+        A queue's listener asks. Whatever a subclass or a program does in its own way, it does not.
         """
-        if not (self._takes_batches and type(self.stream) is AppendFile):
-            for record in records:
-                self.handle(record)
-            return
+        return (
+            self._takes_batches
+            and type(self.stream) is AppendFile
+            and self.__dict__.keys().isdisjoint(_OWN_WAYS)
+        )
+
+    def render_batch(
+        self, records: Iterable[logging.LogRecord]
+    ) -> list[tuple[logging.LogRecord, bytes]]:
+        """Filter and render *records*. Nothing is written yet."""
         batch = []
         for record in records:
             passed = filtered(self, record)
             if passed is not None:
-                try:
-                    batch.append((passed, self._rendered(passed)))
-                except Exception:
-                    self.handleError(record)
+                batch.append((passed, self._rendered(passed)))
+        return batch
+
+    def write_batch(self, batch: list[tuple[logging.LogRecord, bytes]]) -> None:
+        """Write them, in one write if there is room for all, else one by one."""
         if self._lost is not None:
             self._report_lost()
-        written = self._write_batch(b"".join([data for _, data in batch]))
+        written = self._write_at_once(b"".join([data for _, data in batch]))
         for record, data in batch:
             written -= len(data)
             if written < 0:
@@ -230,7 +238,7 @@ class FileHandler(logging.FileHandler):
         if self._unfinished:
             self._finish(record)
 
-    def _write_batch(self, data: bytes) -> int:
+    def _write_at_once(self, data: bytes) -> int:
         """Write as much of *data* as there is room for, and return how much."""
         with contextlib.suppress(OSError), turn(self.lock) as has_it:
             stream = self.stream

@@ -1,8 +1,6 @@
 """Ledger: what has become of the records. It knows nothing of queues and sinks.
 
-Numbers that must agree with each other change together under a re-entrant lock, for a few steps in
-which nothing else is called. It is never waited for without an end (see `guard.turn`), and a forked
-child has one of its own.
+Numbers that must agree with each other change together under a re-entrant lock.
 """
 
 from __future__ import annotations
@@ -12,12 +10,14 @@ import threading
 import time
 from collections import namedtuple
 
-from threadlog.handlers.guard import TURN, turn
+from threadlog.handlers.guard import TURN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-    from typing import NamedTuple
+    from collections.abc import Callable
+    from typing import Any, NamedTuple, TypeVar
+
+    T = TypeVar("T")
 
     class _Numbers(NamedTuple):
         accepted: int
@@ -68,6 +68,9 @@ class Burst:
     def is_short(self) -> bool:
         return time.monotonic() - self.began < LONGEST_BURST
 
+    def count(self) -> int:
+        return sum(self.levels.values())
+
     def as_record(self) -> logging.LogRecord:
         levels = ", ".join(
             f"{count} {logging.getLevelName(level)}" for level, count in sorted(self.levels.items())
@@ -81,7 +84,7 @@ class Burst:
             __file__,
             0,
             "%d records dropped from %s to %s (%s): %s",
-            (sum(self.levels.values()), since, until, levels, self.reason),
+            (self.count(), since, until, levels, self.reason),
             None,
         )
 
@@ -89,8 +92,8 @@ class Burst:
 class Ledger:
     """Counts records. Every one is waiting, under way, written or dropped, and in one place only.
 
-    Thread-safe, also for a signal handler or a finalizer in the middle of it; `after_fork` begins
-    anew in a child, since what the parent has is not the child's.
+    Thread-safe, also for a signal handler or a finalizer in the middle of it, and for one that
+    raises; `after_fork` begins anew in a child, since what the parent has is not the child's.
     """
 
     def __init__(self) -> None:
@@ -99,53 +102,51 @@ class Ledger:
     def after_fork(self) -> None:
         self._lock = threading.RLock()
         self.written = self.dropped = self.under_way = self.errors = 0
-        self._derivable = 0  # as many more may sinks log themselves
+        self._derivable = 0  # as many more may follow from within
         self._created: float | None = None  # of the record that the listener is at
         self.burst: Burst | None = None
 
-    def counting(self) -> AbstractContextManager[bool]:
-        """Hold the lock. Between two numbers that must agree nothing may be called."""
-        return turn(self._lock)
+    def locked(self, function: Callable[..., T], *args: Any) -> T:
+        """Return `function(*args)`, called under the lock.
 
-    def waiting(self) -> int:
-        """Return how many records wait. Called under the lock."""
-        return 0
-
-    def oldest(self) -> logging.LogRecord | None:
-        """Return the record that has waited longest, if any does."""
-        return None
+        The lock is not waited for without an end: a finalizer may run where its thread holds it,
+        and wait for what the thread has that wants it here. And it is released even if an interrupt
+        comes between its being taken and the note that it was.
+        """
+        lock: Any = self._lock
+        was_ours, is_taken = lock._is_owned(), None
+        try:
+            is_taken = lock.acquire(False) or lock.acquire(timeout=TURN)
+            return function(*args)
+        finally:
+            if is_taken or (is_taken is None and not was_ours and lock._is_owned()):
+                lock.release()
 
     def begin(self, *, is_derived: bool = False) -> None:
-        """A record is under way that has not waited; *is_derived*: a sink has logged it."""
-        with self.counting():
-            self.under_way += 1
-            self._derivable += not is_derived
+        """A record is under way that has not waited; *is_derived*: it follows from another."""
+        self.locked(self._add, 1, 0, 0, not is_derived)
 
     def write(self, count: int) -> None:
         """So many records are under way no more, but written."""
-        lock = self._lock  # not counting(), which costs as much as all of this
-        has_it = lock.acquire(False) or lock.acquire(timeout=TURN)
-        try:
-            self.under_way -= count
-            self.written += count
-        finally:
-            if has_it:
-                lock.release()
+        self.locked(self._add, -count, count, 0, 0)
 
     def lose(self, level: int, told: str = "") -> None:
         """A record of *level* is under way no more, but dropped, and is to be *told* of."""
-        with self.counting():
-            self.under_way -= 1
-            self.dropped += 1
-            if told:
-                self.tell(level, told)
+        self.locked(self._add, -1, 0, 1, 0)
+        if told:
+            self.locked(self.tell, level, told)
 
     def drop(self, level: int, told: str = "") -> None:
         """A record of *level* has come and is dropped."""
-        with self.counting():
-            self.dropped += 1
-            if told:
-                self.tell(level, told)
+        self.locked(self._add, 0, 0, 1, 0)
+        if told:
+            self.locked(self.tell, level, told)
+
+    def _add(self, under_way: int, written: int, dropped: int, derivable: int) -> None:
+        self.under_way += under_way
+        self.written += written
+        self.dropped += dropped
+        self._derivable += derivable
 
     def tell(self, level: int, reason: str) -> None:
         """Add to the burst of which the log will tell. Called under the lock."""
@@ -154,26 +155,61 @@ class Ledger:
             burst = self.burst = Burst(reason)
         burst.add(level)
 
+    def take_burst(self) -> Burst | None:
+        """Return the burst, which somebody is about to tell of."""
+        return self.locked(self._take_burst)
+
+    def _take_burst(self) -> Burst | None:
+        burst, self.burst = self.burst, None
+        return burst
+
+    def keep_burst(self, burst: Burst) -> None:
+        """It could not be told: keep it for later."""
+        self.locked(self._keep_burst, burst)
+
+    def _keep_burst(self, burst: Burst) -> None:
+        if self.burst is not None:
+            burst.merge(self.burst)
+        self.burst = burst
+
     def count_error(self) -> None:
-        with self.counting():
-            self.errors += 1
+        self.locked(self._add_error)
+
+    def _add_error(self) -> None:
+        self.errors += 1
 
     def may_derive(self) -> bool:
-        """Return whether a sink's own record may follow: at most one for each of a user's."""
-        with self.counting():
-            if self._derivable <= 0:
-                return False
-            self._derivable -= 1
-            return True
+        """Return whether one more record may follow from within; on average one for each."""
+        return self.locked(self._take_derivable)
+
+    def _take_derivable(self) -> bool:
+        if self._derivable <= 0:
+            return False
+        self._derivable -= 1
+        return True
+
+    def waiting(self) -> int:
+        """Return how many records wait. Called under the lock."""
+        return 0
+
+    def oldest(self) -> Any:
+        """Return the record that has waited longest, if any does."""
+        return None
 
     def statistics(self) -> Statistics:
         """Return the numbers of one moment."""
-        with self.counting():
-            oldest = self.oldest()
-            created = self._created if oldest is None else oldest.created
-            waiting = self.waiting()
-            written, dropped, under_way = self.written, self.dropped, self.under_way
-            errors = self.errors
-        queued = waiting + under_way
+        return self.locked(self._statistics)
+
+    def _statistics(self) -> Statistics:
+        oldest = self.oldest()
+        created = self._created if oldest is None else getattr(oldest, "created", None)
+        queued = self.waiting() + self.under_way
+        written, dropped = self.written, self.dropped
         lag = max(0.0, time.time() - created) if queued and created is not None else 0.0
-        return Statistics(written + dropped + queued, written, dropped, queued, errors, lag)
+        return Statistics(written + dropped + queued, written, dropped, queued, self.errors, lag)
+
+
+def level_of(record: Any) -> int:
+    """Return the level of *record*; who overrides `prepare` may make something else of it."""
+    level = getattr(record, "levelno", logging.NOTSET)
+    return level if isinstance(level, int) else logging.NOTSET

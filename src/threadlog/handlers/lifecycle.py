@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         def after_fork(self) -> None: ...
 
     class Draining(Protocol):
-        def finish(self) -> None: ...
+        def finish(self) -> object: ...
         def stop(self) -> None: ...
         def let_go(self) -> None: ...
 
@@ -79,9 +79,12 @@ def _register_with_multiprocessing() -> None:
     util = sys.modules.get("multiprocessing.util")
     if util is None or _is_registered:
         return
+    try:
+        util.register_after_fork(_drain, _finalize_in_child)
+        _finalize_in_child()
+    except AttributeError:  # half imported: an import hook may log
+        return
     _is_registered = True
-    util.register_after_fork(_drain, _finalize_in_child)
-    _finalize_in_child()
 
 
 def _finalize_in_child(_: Any = None) -> None:

@@ -6,7 +6,6 @@ import _thread
 import contextlib
 import logging
 import logging.handlers
-import math
 import queue as queues
 import threading
 import time
@@ -18,7 +17,7 @@ from threadlog.handlers.backlog import Backlog
 from threadlog.handlers.bell import ring
 from threadlog.handlers.guard import forget_at_exit, holds_logging_lock, say
 from threadlog.handlers.ledger import Burst, Ledger
-from threadlog.handlers.putting import Putting
+from threadlog.handlers.putting import use, use_here
 from threadlog.handlers.sinks import Shift, Sinks, shift_here
 
 TYPE_CHECKING = False
@@ -83,6 +82,8 @@ class QueueListener(logging.handlers.QueueListener):
         drain_timeout: float = 5.0,
     ) -> None:
         super().__init__(queue, *handlers, respect_handler_level=respect_handler_level)
+        if getattr(queue, "call_listener", None) is not None:
+            raise ValueError("this queue is a QueueHandler's own, which has a listener")
         self.drain_timeout = drain_timeout
         self._owns_queue = isinstance(queue, Backlog)
         self._ledger = queue if isinstance(queue, Backlog) else Ledger()
@@ -95,10 +96,9 @@ class QueueListener(logging.handlers.QueueListener):
         self._thread = None
         self._ended: threading.Thread | None = None  # the last one that has nothing left to do
         self._vacancy = deque([None])  # whoever pops it attends to the queue
-        self._deadline = math.inf  # when what is left is given up
-        self._has_given_up = False
+        self._end: _End | None = None  # that was asked for
         self._owes_sentinel = False  # there was no room for it
-        self._sentinels = 0  # of ours, in the queue
+        self._sentinels: deque[None] = deque()  # one for each of ours in the queue
         self._sinks = Sinks(self, self._ledger)
 
     def after_fork(self) -> None:
@@ -114,20 +114,15 @@ class QueueListener(logging.handlers.QueueListener):
 
     def start(self) -> None:
         """Start the thread. If it runs already, do nothing but take back an earlier `stop`."""
-        self._deadline = math.inf
-        self._has_given_up = self._owes_sentinel = False
+        self._ledger.locked(self._take_end_back)
         _without_thread.pop(id(self.queue), None)
+        self._fill_vacancy(self._start_now)
+
+    def _take_end_back(self) -> None:
+        self._end = None
+        self._owes_sentinel = self._sinks.are_closing = False
         if self._owns_queue:
             self.queue.reopen()
-        try:
-            self._vacancy.pop()
-        except IndexError:
-            return
-        lifecycle.drain_at_exit(self)
-        try:
-            self._make_thread().start()
-        except RuntimeError:
-            self._go_direct()
 
     def start_soon(self) -> None:
         """Have a thread attend to the queue, or do so here if none can start.
@@ -135,66 +130,100 @@ class QueueListener(logging.handlers.QueueListener):
         It may be called anywhere, by a signal handler in the middle of `threading.Thread.start` for
         example. Therefore no `Thread` is started here, which would take the lock that one has.
         """
+        self._fill_vacancy(self._start_by_another)
+
+    def _fill_vacancy(self, start: Callable[[], None]) -> None:
         try:
             self._vacancy.pop()
-        except IndexError:
+        except IndexError:  # there is one, or it is on its way
             return
-        if lifecycle.has_ended():
-            self._attend_here()
-            return
-        lifecycle.drain_at_exit(self)  # the end may come before the thread does
         try:
-            _thread.start_new_thread(self._start_thread, (self._make_thread(),))
-        except RuntimeError:  # a subinterpreter, too many threads, or the end of the process
-            lifecycle.is_drained(self)
-            self._attend_here()
+            if lifecycle.has_ended():
+                raise RuntimeError("no thread is started at the end")
+            lifecycle.drain_at_exit(self)  # the end may come before the thread does
+            start()
+        except RuntimeError:  # that, a subinterpreter, or too many threads
+            self._go_direct()
+        except BaseException:  # an interrupt
+            if not self._vacancy:
+                self._vacancy.append(None)
+            raise
 
-    def _make_thread(self) -> threading.Thread:
-        return threading.Thread(target=self._monitor, name=_NAME, daemon=True)
+    def _start_now(self) -> None:
+        threading.Thread(target=self._monitor, name=_NAME, daemon=True).start()
 
-    def _start_thread(self, thread: threading.Thread) -> None:
+    def _start_by_another(self) -> None:
+        thread = threading.Thread(target=self._monitor, name=_NAME, daemon=True)
+        _thread.start_new_thread(self._start_or_attend, (thread,))
+
+    def _start_or_attend(self, thread: threading.Thread) -> None:
         try:
+            if lifecycle.has_ended():
+                raise RuntimeError("no thread is started at the end")
             thread.start()
         except RuntimeError:
-            lifecycle.is_drained(self)
-            self._attend_here()
+            self._go_direct()
 
-    def finish(self) -> None:
+    def _go_direct(self) -> None:
+        """Attend to the queue here, in the vacancy's place. Callers deliver from now on."""
+        lifecycle.is_drained(self)
+        if not self._owns_queue:
+            _without_thread[id(self.queue)] = self
+        self._attend_here()
+
+    def finish(self) -> _End:
         """End when everything in the queue is written; do not wait for it."""
-        if self._deadline != math.inf:
-            return
-        self._deadline = time.monotonic() + self.drain_timeout
-        if self._owns_queue:
-            self.queue.finish()
-        elif not self._vacancy:
+        end, is_new = self._ledger.locked(self._ask_for_end)
+        if is_new and self._owns_queue:
+            self.queue.rouse_to_finish()
+        elif is_new and not self._vacancy:
             self._put_sentinel()
+        return end
+
+    def _ask_for_end(self) -> tuple[_End, bool]:
+        is_new = self._end is None
+        if self._end is None:
+            self._end = _End(time.monotonic() + self.drain_timeout)
+            self._sinks.are_closing = True
+            if self._owns_queue:
+                self.queue.finish()
+        return self._end, is_new
 
     def _put_sentinel(self) -> None:
+        here = use_here(self.queue)
+        if here is not None:  # a signal handler, in the middle of a put
+            here.later.append(self._put_sentinel)
+            return
         self._owes_sentinel = True
         while self._owes_sentinel:
+            self._sentinels.append(None)  # first: it may be read at once
             try:
-                with Putting(self.queue):
-                    self.enqueue_sentinel()
-                self._sentinels += 1
+                use(self.queue, self.enqueue_sentinel)
                 self._owes_sentinel = False
             except queues.Full:  # the thread makes room, unless it is stuck
-                if _must_not_wait(self) or time.monotonic() > self._deadline:
+                self._sentinels.pop()
+                end = self._end
+                if end is None or self._must_not_wait() or time.monotonic() > end.deadline:
                     return  # the thread puts it
                 time.sleep(0.001)
 
     def stop(self) -> None:
         """End when everything in the queue is written, and wait for it, *drain_timeout* at most."""
-        self.finish()
-        if _must_not_wait(self):
+        end = self.finish()
+        if self._must_not_wait():
             return
-        if not wait_until(self._is_idle, self._deadline):
-            self._give_up()
+        if not wait_until(lambda: self._is_idle() or self._end is not end, end.deadline):
+            self._give_up(end)
+        elif self._end is not end:
+            return  # another has started it again
         elif lifecycle.has_ended():
-            with contextlib.suppress(IndexError):
-                self._vacancy.pop()
-                self._go_direct()
+            self._fill_vacancy(lambda: None)  # with nobody: see to what has come meanwhile
         elif self._ended is not None:
             self._ended.join(1.0)  # it has nothing left to do
+
+    def is_alone(self) -> bool:
+        """Return whether there is no thread that would tell of what is dropped."""
+        return self._owns_queue and bool(self._vacancy)
 
     def let_go(self) -> None:
         """At the end of the process: have nobody wait for the sinks that do not return."""
@@ -206,18 +235,15 @@ class QueueListener(logging.handlers.QueueListener):
         self.stop()
 
     def flush(self) -> None:
-        """Wait until what was accepted before is written, *drain_timeout* at most."""
-        if _must_not_wait(self):
+        """Wait until what is in a `QueueHandler`'s own queue is written, as `stop` does."""
+        if not self._owns_queue or self._must_not_wait():
             return
-        accepted = self.statistics().accepted
-        ledger = self._ledger
-        if wait_until(
-            lambda: ledger.written + ledger.dropped >= accepted,
-            min(self._deadline, time.monotonic() + self.drain_timeout),
-        ):
-            for sink in self.handlers:
-                with contextlib.suppress(Exception):
-                    sink.flush()
+        position, end = self.queue.position(), self._end
+        deadline = time.monotonic() + self.drain_timeout
+        if end is not None:
+            deadline = min(deadline, end.deadline)
+        if wait_until(lambda: self.queue.is_past(position), deadline):
+            self._sinks.flush()
 
     def __enter__(self) -> Self:
         self.start()
@@ -226,30 +252,31 @@ class QueueListener(logging.handlers.QueueListener):
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _go_direct(self) -> None:
-        """Without a thread, callers deliver from now on. See to what came before they knew."""
-        lifecycle.is_drained(self)
-        if not self._owns_queue:
-            _without_thread[id(self.queue)] = self
-        self._attend_here()
-
     def _is_idle(self) -> bool:
         return bool(self._vacancy) and not (self._owns_queue and self.queue.qsize())
 
-    def _give_up(self) -> None:
+    def _must_not_wait(self) -> bool:
+        """Return whether the listener waits for this thread, or may wait for it."""
+        shift = shift_here()
+        return (
+            (shift is not None and shift.within(self.queue) is not None)
+            or self._thread is threading.current_thread()
+            or use_here(self.queue) is not None
+            or holds_logging_lock()
+        )
+
+    def _give_up(self, end: _End) -> None:
         """The time is up: drop what is left, or leave it in a queue that is not ours. Say so."""
-        with self._ledger.counting():
-            if self._has_given_up:
-                return
-            self._has_given_up = True
+        if self._end is not end or not end.claim():
+            return
+        self._sinks.leave_alone()
         if self._owns_queue:
-            burst = self.queue.give_up()
-            count = sum(burst.levels.values()) + self._ledger.under_way
+            count = self.queue.give_up() + self._ledger.under_way
             what = f"{count} records were not written"
         else:
             left = "some"
             with contextlib.suppress(Exception):  # not every queue can tell
-                left = str(self.queue.qsize() - self._sentinels)
+                left = str(self.queue.qsize() - len(self._sentinels))
             what = f"{left} records are left in the queue"
         say(f"threadlog: {what} after {self.drain_timeout} seconds")
 
@@ -264,21 +291,32 @@ class QueueListener(logging.handlers.QueueListener):
         if self._owns_queue:
             self.queue.attend()
         try:
-            self._attend(shift)
+            self._sinks.run(shift, self._attend)
         finally:
             shift.is_done = True
             ring(shift.bell)
             if not shift.is_over:
                 self._leave()
+            elif self._vacancy:  # the one that has relieved it has left before
+                self._tell_drained()
 
     def _leave(self) -> None:
-        if self._deadline != math.inf:
+        end = self._end
+        if end is not None:
             self._close_again()
+        if self._owns_queue:
+            self.queue.leave()
         self._ended, self._thread = self._thread, None
-        lifecycle.is_drained(self)
+        self._tell_drained()
         self._vacancy.append(None)
         if self._owns_queue and self.queue.qsize():  # it came in the very last moment
             self.queue.rouse()
+        elif end is not None and self._end is None:  # and so did a start
+            self.start()
+
+    def _tell_drained(self) -> None:
+        if not self._sinks.being_called():  # else nobody may wait for it when the process ends
+            lifecycle.is_drained(self)
 
     def _close_again(self) -> None:
         """Close the sinks that `dictConfig` has closed when they had records to come."""
@@ -294,8 +332,10 @@ class QueueListener(logging.handlers.QueueListener):
         """Attend to the queue in this thread, which has taken the vacancy, until it is empty."""
         while True:
             try:
-                self._attend(Shift(self._sinks, is_callers=True))
+                self._sinks.run(Shift(self._sinks, is_callers=True), self._attend)
             finally:
+                if self._owns_queue:
+                    self.queue.leave()
                 self._vacancy.append(None)
             if not self._owns_queue or self.queue.empty():
                 return
@@ -308,20 +348,21 @@ class QueueListener(logging.handlers.QueueListener):
         """Take records from the queue until its end, or until *shift* is over."""
         sinks = self._sinks
         fetch = self.queue.fetch if self._owns_queue else self._fetch_one
-        with shift:
-            sinks.finish_batch(shift)
-            while not shift.is_over:
-                found = fetch(shift.batch, not shift.is_callers, shift.is_slow)
-                if found is None:
-                    return
-                if isinstance(found, Burst):
-                    sinks.tell(shift, found)
-                else:
-                    shift.is_slow = False
-                    sinks.finish_batch(shift)
-                if self._deadline != math.inf and time.monotonic() >= self._deadline + _GRACE:
-                    self._give_up()
-                if self._has_given_up:
+        sinks.finish_batch(shift)
+        while not shift.is_over:
+            found = fetch(shift.batch, not shift.is_callers, shift.is_slow)
+            if found is None:
+                return
+            if isinstance(found, Burst):
+                sinks.tell(shift, found)
+            else:
+                shift.is_slow = False
+                sinks.finish_batch(shift)
+            end = self._end
+            if end is not None:
+                if time.monotonic() >= end.deadline + _GRACE:
+                    self._give_up(end)
+                if end.is_given_up:
                     return
 
     def _fetch_one(self, batch: deque[Any], block: bool, _: bool) -> bool | None:
@@ -330,7 +371,7 @@ class QueueListener(logging.handlers.QueueListener):
             if self._owes_sentinel:
                 self._put_sentinel()
             try:
-                item = self.dequeue(block)
+                item = use(self.queue, lambda: self.dequeue(block))
             except queues.Empty:
                 return None
             except _QUEUE_IS_GONE as error:
@@ -346,9 +387,10 @@ class QueueListener(logging.handlers.QueueListener):
                 batch.append(item)
                 return True
             self.free(1)
-            self._sentinels -= 1
-            if self._sentinels < 0 or (self._sentinels == 0 and self._deadline != math.inf):
-                self._sentinels = 0
+            is_ours = bool(self._sentinels)
+            if is_ours:
+                self._sentinels.popleft()
+            if not is_ours or (self._end is not None and not self._sentinels):
                 return None  # somebody else's, or that of the last stop
         return None
 
@@ -366,7 +408,7 @@ class QueueListener(logging.handlers.QueueListener):
             self.queue.give_back(places)
         elif hasattr(self.queue, "task_done"):
             for _ in range(places):
-                self.queue.task_done()
+                use(self.queue, self.queue.task_done)
 
     # One record.
 
@@ -374,14 +416,33 @@ class QueueListener(logging.handlers.QueueListener):
         """Give *record* to the sinks at once, in the calling thread."""
         self._sinks.deliver(record)
 
-    def handle(self, record: logging.LogRecord) -> None:
+    def handle(self, record: Any) -> None:
         """Give *record* to the sinks. What they raise is reported, and not raised."""
-        record = self.prepare(record)
         shift = shift_here()
         if shift is not None and shift.sinks is self._sinks:
-            self._sinks.call(shift, record)
+            self._sinks.call(shift, self.prepare(record))
         else:
             self._sinks.deliver(record)
+
+
+class _End:
+    """An end that was asked for, and until when it is waited for."""
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline  # of the monotonic clock
+        self._claims = deque([None])
+
+    def claim(self) -> bool:
+        """Return True to the one that gives up, and False to all others."""
+        try:
+            self._claims.pop()
+        except IndexError:
+            return False
+        return True
+
+    @property
+    def is_given_up(self) -> bool:
+        return not self._claims
 
 
 def wait_until(condition: Callable[[], bool], deadline: float) -> bool:
@@ -393,9 +454,3 @@ def wait_until(condition: Callable[[], bool], deadline: float) -> bool:
         time.sleep(pause)
         pause = min(2 * pause, 0.01)
     return True
-
-
-def _must_not_wait(listener: QueueListener) -> bool:
-    """Return whether *listener* waits for this thread, or may wait for it."""
-    shift = shift_here()
-    return holds_logging_lock() or (shift is not None and shift.within(listener.queue) is not None)

@@ -1,41 +1,51 @@
-"""Who is in the middle of putting something in a queue that is not ours.
+"""What a thread does with a queue that is not ours, and must not do in the middle of it.
 
-Such a queue may log while it has its lock, as multiprocessing's does, and a signal handler may come
-in between and log. To put that in the same queue would wait for ever.
+Such a queue may log while it has its lock, as multiprocessing's does; a signal handler or a
+finalizer may come in between and log. To put that in the same queue at once would wait for ever.
 """
 
 from __future__ import annotations
 
 import _thread
-import logging
 import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Self
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 
-class Putting:
-    """In the block the thread puts something in *queue*; what it logs meanwhile is for `later`."""
+class Use:
+    """One thread's use of a queue."""
 
-    def __init__(self, queue: Any) -> None:
-        self.key = (_thread.get_ident(), id(queue))
-        self.later: list[logging.LogRecord] = []
-        self.is_later = False  # those are being put now
-
-    def __enter__(self) -> Self:
-        _at_it[self.key] = self
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        _at_it.pop(self.key, None)
+    def __init__(self) -> None:
+        self.later: list[Callable[[], object]] = []  # what it would have done meanwhile
+        self.is_later = False  # that is being done
 
 
-_at_it: dict[tuple[int, int], Putting] = {}
+_uses: dict[tuple[int, int], Use] = {}
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_at_it.clear)
+    os.register_at_fork(after_in_child=_uses.clear)
 
 
-def putting_here(queue: Any) -> Putting | None:
-    """Return what this thread is in the middle of, if it puts something in *queue*."""
-    return _at_it.get((_thread.get_ident(), id(queue)))
+def use_here(queue: Any) -> Use | None:
+    """Return what this thread is in the middle of, if it uses *queue*."""
+    return _uses.get((_thread.get_ident(), id(queue)))
+
+
+def use(queue: Any, action: Callable[[], T]) -> T:
+    """Return `action()`, which uses *queue*. After it comes what is left for `later`."""
+    key = (_thread.get_ident(), id(queue))
+    this = Use()
+    try:
+        _uses[key] = this
+        try:
+            return action()
+        finally:
+            this.is_later = True
+            for deferred in this.later:
+                deferred()
+    finally:
+        _uses.pop(key, None)

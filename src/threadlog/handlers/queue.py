@@ -12,11 +12,11 @@ import time
 
 from threadlog.filters import stamp
 from threadlog.handlers import lifecycle
-from threadlog.handlers.backlog import OVERFLOW, QUIET, Backlog
+from threadlog.handlers.backlog import OVERFLOW, QUIET, Backlog, Derived
 from threadlog.handlers.guard import filtered, report_error, say, shown, substitute
 from threadlog.handlers.ledger import Ledger
 from threadlog.handlers.listener import QueueListener, without_thread
-from threadlog.handlers.putting import Putting, putting_here
+from threadlog.handlers.putting import use, use_here
 from threadlog.handlers.sinks import shift_here
 from threadlog.toggle import own_formatter
 
@@ -103,7 +103,7 @@ class QueueHandler(logging.handlers.QueueHandler):
                 raise ValueError("give handlers=[...], the sinks, or a queue that a listener reads")
             queue = Backlog(capacity, overflow, timeout, reserve)
         else:
-            _refuse_for_a_queue(sinks, options)
+            _refuse_for_a_queue(queue, sinks, options)
         super().__init__(queue)
         self.listener = None
         self._is_own = isinstance(queue, Backlog)
@@ -215,20 +215,21 @@ class QueueHandler(logging.handlers.QueueHandler):
         It must not feed back: one such record may follow a program's, and none may follow it.
         Return False if it may be handed over as any other.
         """
-        ledger = self._ledger
         own = shift.within(self.queue)
         if shift.record is None:  # by a finalizer, while the listener is between two records
             if own is None or not self._is_own:
                 return False
             self.queue.put_at_once(self.prepare(record))
-        elif shift.is_derived or not ledger.may_derive():
-            ledger.drop(record.levelno)
-        elif own is not None:
-            own.sinks.put_aside(own, self.prepare(record))
-        elif self._is_own:
-            self.queue.put_derived(self.prepare(record))
+        elif shift.is_derived or id(self) in shift.followed:
+            self._ledger.drop(record.levelno)
         else:
-            return False
+            shift.followed.add(id(self))
+            if own is not None and not own.is_over:
+                own.sinks.put_aside(own, self.prepare(record))
+            elif self._is_own:
+                self.queue.put_at_once(Derived(self.prepare(record)))
+            else:
+                return False
         return True
 
     # A queue that is not ours.
@@ -239,17 +240,13 @@ class QueueHandler(logging.handlers.QueueHandler):
         The queue itself may log, as multiprocessing's does, or a signal handler, while the queue's
         lock is held. These wait here.
         """
-        outer = putting_here(self.queue)
-        if outer is None:
-            with Putting(self.queue) as this:
-                self._put(record)
-                this.is_later = True
-                for later in this.later:
-                    self._put(later, is_derived=True)
-        elif outer.is_later or not self._ledger.may_derive():
+        within = use_here(self.queue)
+        if within is None:
+            use(self.queue, lambda: self._put(record))
+        elif within.is_later or not self._ledger.may_derive():
             self._ledger.drop(record.levelno)
         else:
-            outer.later.append(record)
+            within.later.append(lambda: self._put(record, is_derived=True))
 
     def _put(self, record: logging.LogRecord, *, is_derived: bool = False) -> None:
         ledger = self._ledger
@@ -278,19 +275,15 @@ class QueueHandler(logging.handlers.QueueHandler):
 
     def _tell_of_burst(self, over_since: float) -> None:
         """Put a record in the queue that says what was dropped, unless it goes on."""
-        with self._ledger.counting():
-            burst = self._ledger.burst
-            if burst is None or (burst.ended > over_since and burst.is_short()):
-                return
-            self._ledger.burst = None
-        record = burst.as_record()
-        try:
-            self.enqueue(self.prepare(record))
-        except Exception:
-            with self._ledger.counting():
-                if self._ledger.burst is not None:
-                    burst.merge(self._ledger.burst)
-                self._ledger.burst = burst
+        burst = self._ledger.burst
+        if burst is None or (burst.ended > over_since and burst.is_short()):
+            return
+        burst = self._ledger.take_burst()
+        if burst is not None:
+            try:
+                self.enqueue(self.prepare(burst.as_record()))
+            except Exception:
+                self._ledger.keep_burst(burst)
 
     # The end.
 
@@ -312,11 +305,11 @@ class QueueHandler(logging.handlers.QueueHandler):
         """
         if self._is_own:
             self.listener.stop()
-        elif self._ledger.burst is not None:
-            self._tell_of_burst(time.monotonic())
-            if self._ledger.burst is not None:
-                say(f"threadlog: {self._ledger.burst.as_record().getMessage()}")
-                self._ledger.burst = None
+        elif self._ledger.burst is not None and use_here(self.queue) is None:
+            use(self.queue, lambda: self._tell_of_burst(time.monotonic()))
+            burst = self._ledger.take_burst()
+            if burst is not None:
+                say(f"threadlog: {burst.as_record().getMessage()}")
         super().close()
 
     def __del__(self) -> None:
@@ -350,7 +343,9 @@ def _make_portable(record: logging.LogRecord) -> None:
                 record.__dict__[name] = shown(value)
 
 
-def _refuse_for_a_queue(sinks: object, options: dict[str, object]) -> None:
+def _refuse_for_a_queue(queue: object, sinks: object, options: dict[str, object]) -> None:
+    if isinstance(queue, Backlog):
+        raise ValueError("this queue is another QueueHandler's own: give that one to the loggers")
     if sinks:
         raise ValueError(
             "handlers are for a handler with a queue of its own; for this queue write "
@@ -379,7 +374,8 @@ def _checked_sinks(handlers: Any) -> list[logging.Handler]:
                 "the order of their names, so give this handler a name that comes later"
             )
         if not callable(getattr(sink, "handle", None)):
-            raise TypeError(f"handlers must be a list of handlers; {sink!r} is none")
+            hint = f"; in dictConfig write 'cfg://handlers.{sink}'" if isinstance(sink, str) else ""
+            raise TypeError(f"handlers must be a list of handlers; {sink!r} is none{hint}")
     return sinks
 
 

@@ -11,17 +11,22 @@ import _thread
 import contextlib
 import logging
 import os
+import sys
 import threading
 import time
 from collections import deque
 
 from threadlog.filters import stamp
+from threadlog.handlers import lifecycle
+from threadlog.handlers.backlog import Derived
 from threadlog.handlers.bell import make_bell, ring
-from threadlog.handlers.ledger import Burst
+from threadlog.handlers.file import FileHandler
+from threadlog.handlers.ledger import Burst, level_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Protocol, Self
+    from collections.abc import Callable
+    from typing import Any, Protocol
 
     from threadlog.handlers.ledger import Ledger
 
@@ -30,8 +35,9 @@ if TYPE_CHECKING:
         handlers: tuple[logging.Handler, ...]
         respect_handler_level: bool
 
-        def handle(self, record: logging.LogRecord) -> None: ...
+        def handle(self, record: Any) -> None: ...
         def passes_as_is(self) -> bool: ...
+        def is_alone(self) -> bool: ...
         def free(self, places: int) -> None: ...
         def work(self, shift: Shift) -> None: ...
 
@@ -41,6 +47,7 @@ _BOOKED_AFTER = 0.001  # seconds: as long the ledger may not know what has been 
 _REFUSED = "every handler raised"
 _STUCK = "the handler did not return"
 _INTERRUPTED = "an interrupt came"
+_CLOSED = "the handler was closed"
 
 
 class Shift:
@@ -51,58 +58,48 @@ class Shift:
         self.is_callers = is_callers  # the thread is not the listener's own
         self.as_is = False  # the listener is not to be asked what it makes of each record
         self.outer: Shift | None = None  # what the thread was at before, and will be after
-        self.batch: deque[logging.LogRecord] = deque()  # from the queue
-        self.aside: deque[logging.LogRecord] = deque()  # what sinks have logged on the one at hand
+        self.batch: deque[Any] = deque()  # from the queue
         # The record at hand; None: there is none.
-        self.record: logging.LogRecord | None = None
+        self.record: Any = None
         self.is_derived = False  # a sink has logged it, or it tells of a burst
         self.burst: Burst | None = None  # of which it tells, if it is not a program's
+        self.aside: deque[logging.LogRecord] = deque()  # what sinks have logged on it
+        self.followed: set[int] = set()  # ids of the handlers to which they have
         self.took = self.failed = self.missed = 0  # how many sinks did
+        self.lost_to = _REFUSED  # why, if none took it
+        self.handlers: tuple[logging.Handler, ...] = ()  # the sinks
+        self.position = 0  # among them
+        self.sink: logging.Handler | None = None  # that is being called
         # What the ledger does not know yet.
         self.written = 0
         self.places = 0  # in the queue, that are free again
         self.book_at = 0.0
         self.is_slow = False  # the sinks took longer than that for one
-        self.sink: logging.Handler | None = None  # that is being called, or was last
-        self.position = 0  # of that sink, or where to begin
         # For the thread that watches. `since` and `is_over` change under the lock.
         self.lock = threading.Lock()
-        self.since = 0.0  # when it was called; 0.0: none is being called
-        self.is_over = False  # another thread goes on with what is left
+        self.since = 0.0  # when the sink was called; 0.0: none is being called
+        self.is_over = False  # another thread goes on with what is left, or the process forked
         self.is_done = False  # the thread has ended
         self.has_watch = False
         self.is_unwatched = True  # the watch sleeps
         self.bell = make_bell()
 
-    def __enter__(self) -> Self:
-        ident = _thread.get_ident()
-        self.outer = _shifts.get(ident)
-        _shifts[ident] = self
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        ident = _thread.get_ident()
-        if self.outer is None:
-            _shifts.pop(ident, None)
-        else:
-            _shifts[ident] = self.outer
-        if not self.is_over:
-            self.sinks.abandon(self)
-
-    def begin(
-        self, record: logging.LogRecord, *, is_derived: bool = False, burst: Burst | None = None
-    ) -> None:
+    def begin(self, record: Any, *, is_derived: bool = False, burst: Burst | None = None) -> None:
         self.record, self.is_derived, self.burst = record, is_derived, burst
         self.took = self.failed = self.missed = self.position = 0
+        self.handlers = self.sinks.listener.handlers
+        if self.followed:
+            self.followed = set()
 
     def successor(self) -> Shift:
         """Return the shift of a thread that goes on behind the sink that is being called."""
         other = Shift(self.sinks)
-        other.batch, other.aside = self.batch, self.aside
+        other.batch, other.aside, other.followed = self.batch, self.aside, self.followed
         other.record, other.is_derived, other.burst = self.record, self.is_derived, self.burst
         other.took, other.failed, other.missed = self.took, self.failed, self.missed + 1
         other.written, other.places = self.written, self.places
-        other.position = self.position + 1
+        other.handlers, other.position = self.handlers, self.position + 1
+        self.batch, self.aside, self.record = deque(), deque(), None
         return other
 
     def within(self, queue: object) -> Shift | None:
@@ -115,8 +112,16 @@ class Shift:
 
 # What each thread is at, by its ident.
 _shifts: dict[int, Shift] = {}
+
+
+def _after_fork() -> None:
+    for shift in _shifts.values():
+        shift.is_over = True  # the parent finishes it
+    _shifts.clear()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_shifts.clear)
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def shift_here() -> Shift | None:
@@ -131,15 +136,31 @@ class Sinks:
         self.listener = listener  # whose handlers may be replaced at any time
         self.ledger = ledger
         self.untold: Burst | None = None  # no sink took it
+        self.are_closing = False  # dictConfig may close them while records for them wait
         self._failing: set[int] = set()  # ids of the sinks whose last call raised
         self._stuck: dict[int, Burst] = {}  # what those that do not return have missed
 
-    def deliver(self, record: logging.LogRecord) -> None:
+    def run(self, shift: Shift, action: Callable[[Shift], None]) -> None:
+        """Call *action*, which is what this thread is at meanwhile."""
+        ident = _thread.get_ident()
+        shift.outer = _shifts.get(ident)
+        try:
+            _shifts[ident] = shift
+            action(shift)
+        finally:
+            if shift.outer is None:
+                _shifts.pop(ident, None)
+            else:
+                _shifts[ident] = shift.outer
+            if not shift.is_over:
+                self._abandon(shift)
+
+    def deliver(self, record: Any) -> None:
         """Give *record*, which did not wait, to the sinks at once, in the calling thread."""
         self.ledger.begin()
-        with Shift(self, is_callers=True) as shift:
-            shift.begin(record)
-            self._finish_record(shift)
+        shift = Shift(self, is_callers=True)
+        shift.begin(record)
+        self.run(shift, self._finish_record)
 
     def put_aside(self, shift: Shift, record: logging.LogRecord) -> None:
         """A sink has logged *record* in the middle of *shift*: it follows the one at hand."""
@@ -148,18 +169,18 @@ class Sinks:
 
     def finish_batch(self, shift: Shift) -> None:
         """Give the records of the shift's batch to the sinks, and first the one at hand, if any."""
-        queue, batch = self.listener.queue, shift.batch
-        is_derived = getattr(queue, "pop_derived", _is_never_derived)
+        batch = shift.batch
         shift.book_at = time.monotonic() + _BOOKED_AFTER
         shift.as_is = self.listener.passes_as_is()
         if shift.record is not None:  # another's, who is stuck with it
             self.call(shift, shift.record)
             self._finish_record(shift, is_passed=True)
-        if len(batch) > 1 and shift.record is None:
-            self._pass_at_once(shift)
+        if len(batch) > 1:
+            self._write_batch(shift)
         while batch and not shift.is_over:
             record = batch.popleft()
-            shift.begin(record, is_derived=is_derived(record))
+            is_derived = type(record) is Derived
+            shift.begin(record.record if is_derived else record, is_derived=is_derived)
             shift.places += 1
             self._finish_record(shift)
             if time.monotonic() >= shift.book_at:
@@ -167,25 +188,29 @@ class Sinks:
                 self._book(shift)
         self._book(shift)
 
-    def _pass_at_once(self, shift: Shift) -> None:
+    def _write_batch(self, shift: Shift) -> None:
         """Give the whole batch to the sink, if it is the only one and can take it."""
         handlers, batch = self.listener.handlers, shift.batch
-        handle_batch = getattr(handlers[0], "handle_batch", None) if len(handlers) == 1 else None
-        if handle_batch is None or not shift.as_is or self.listener.queue.has_derived():
+        sink = handlers[0] if len(handlers) == 1 else None
+        if not (isinstance(sink, FileHandler) and shift.as_is and sink.takes_batches()):
             return
-        sink = shift.sink = handlers[0]
+        if id(sink) in self._stuck or any(type(record) is Derived for record in batch):
+            return
         level = sink.level if self.listener.respect_handler_level else logging.NOTSET
         shift.begin(batch[0])
+        shift.sink = sink
         try:
-            handle_batch([record for record in batch if record.levelno >= level])
-            shift.written += len(batch)
-        except Exception:
-            self._report(sink, batch[0])
-            for record in batch:
-                self.ledger.lose(record.levelno, _REFUSED)
+            rendered = sink.render_batch([record for record in batch if record.levelno >= level])
+        except BaseException as error:
+            if shift.is_callers and not isinstance(error, Exception):
+                raise
+            return  # one by one: it is raised again, by the record whose it is
         shift.places += len(batch)
+        shift.written += len(batch)
         shift.record = None
         batch.clear()
+        sink.write_batch(rendered)
+        shift.sink = None
         if shift.aside and self._next(shift) is not None:
             self._finish_record(shift)
 
@@ -216,18 +241,24 @@ class Sinks:
                 return
             is_passed = False
             self._settle(shift, record)
-            record = self._next(shift) if shift.aside or self.untold is not None else None
+            record = None
+            if shift.aside or self.untold is not None or shift.is_callers:
+                record = self._next(shift)
 
-    def _next(self, shift: Shift) -> logging.LogRecord | None:
+    def _next(self, shift: Shift) -> Any:
         """Begin with what belongs to the record that was at hand, if anything does."""
         if shift.aside:
             shift.begin(shift.aside.popleft(), is_derived=True)
         elif self.untold is not None and shift.took:  # a sink works again
             burst, self.untold = self.untold, None
             self._begin_telling(shift, burst)
+        elif shift.took and self.ledger.burst is not None and self.listener.is_alone():
+            dropped = self.ledger.take_burst()
+            if dropped is not None:
+                self._begin_telling(shift, dropped)
         return shift.record
 
-    def _settle(self, shift: Shift, record: logging.LogRecord) -> None:
+    def _settle(self, shift: Shift, record: Any) -> None:
         """The sinks have had *record*: what has become of it?"""
         shift.record = None
         has_failed = shift.failed > 0 and shift.took == 0
@@ -237,7 +268,7 @@ class Sinks:
         elif shift.took or not (shift.failed or shift.missed):
             shift.written += 1
         else:
-            self.ledger.lose(_level(record), _REFUSED if has_failed else "")
+            self.ledger.lose(level_of(record), shift.lost_to if has_failed else "")
 
     def _keep(self, burst: Burst) -> None:
         if self.untold is None:
@@ -257,20 +288,21 @@ class Sinks:
             self.listener.free(places)
         shift.book_at = time.monotonic() + _BOOKED_AFTER
 
-    def abandon(self, shift: Shift) -> None:
+    def _abandon(self, shift: Shift) -> None:
         """The thread leaves its shift. If it is by an interrupt, what is under way is lost."""
-        unfinished = [shift.record] if shift.record is not None and shift.burst is None else []
+        record, shift.record = shift.record, None
+        is_in_batch = bool(shift.batch) and shift.batch[0] is record
+        unfinished = [] if record is None or shift.burst is not None or is_in_batch else [record]
         shift.places += len(shift.batch)
         for record in (*unfinished, *shift.aside, *shift.batch):
-            self.ledger.lose(_level(record), _INTERRUPTED)
-        shift.record = None
+            self.ledger.lose(level_of(record), _INTERRUPTED)
         shift.aside.clear()
         shift.batch.clear()
         self._book(shift)
 
-    def call(self, shift: Shift, record: logging.LogRecord) -> None:
+    def call(self, shift: Shift, record: Any) -> None:
         """Give *record* to one sink after the other, from `shift.position` on."""
-        handlers = self.listener.handlers
+        handlers = shift.handlers
         respects_level = self.listener.respect_handler_level
         watch = shift if len(handlers) > 1 and not shift.is_callers else None
         if watch is not None:
@@ -279,10 +311,13 @@ class Sinks:
                 self._start_watch(shift)
         for position in range(shift.position, len(handlers)):
             sink = handlers[position]
-            if respects_level and record.levelno < sink.level:
+            if respects_level and record.levelno < getattr(sink, "level", logging.NOTSET):
                 continue
             if self._stuck and self._misses(sink, record):
                 shift.missed += 1
+                continue
+            if self.are_closing and _is_closed_for_good(sink):
+                shift.failed, shift.lost_to = shift.failed + 1, _CLOSED
                 continue
             if record.exc_info:
                 record.exc_text = None  # rendered by another sink's formatter, in its own way
@@ -297,20 +332,22 @@ class Sinks:
             except BaseException as error:
                 if shift.is_callers and not isinstance(error, Exception):
                     raise
-                shift.failed += 1
+                shift.failed, shift.lost_to = shift.failed + 1, _REFUSED
                 self._report(sink, record)
             else:
                 shift.took += 1
                 if self._failing:
                     self._failing.discard(id(sink))
+            shift.sink = None
             if watch is not None:
                 with watch.lock:
                     watch.since = 0.0
-                if watch.is_over:
-                    self._return(sink)
-                    return
+            if self._stuck:
+                self._return(sink)
+            if shift.is_over:
+                return
 
-    def _report(self, sink: logging.Handler | None, record: logging.LogRecord) -> None:
+    def _report(self, sink: logging.Handler | None, record: Any) -> None:
         """Count an exception that came out of *sink* (None: the listener's own methods).
 
         Report the first in a row.
@@ -319,7 +356,16 @@ class Sinks:
         if id(sink) not in self._failing:
             self._failing.add(id(sink))
             with contextlib.suppress(Exception):
-                (sink or logging.Handler()).handleError(record)
+                # One that was never made: to make one takes logging's own lock.
+                (sink or logging.Handler.__new__(logging.Handler)).handleError(record)
+
+    def flush(self) -> None:
+        """Flush the sinks, but for those that would be waited for."""
+        called = self.being_called()
+        for sink in self.listener.handlers:
+            if sink not in called and id(sink) not in self._stuck:
+                with contextlib.suppress(Exception):
+                    sink.flush()
 
     # A sink that does not return.
 
@@ -329,19 +375,28 @@ class Sinks:
         return [
             shift.sink
             for ident, shift in list(_shifts.items())
-            if ident != here and shift.sinks is self and shift.record and shift.sink
+            if ident != here and shift.sinks is self and shift.sink is not None
         ]
 
-    def _misses(self, sink: logging.Handler, record: logging.LogRecord) -> bool:
+    def leave_alone(self) -> None:
+        """The time is up: nobody shall call the sinks that have not returned by now."""
+        for sink in self.being_called():
+            self._stuck.setdefault(id(sink), Burst(_STUCK))
+
+    def _misses(self, sink: logging.Handler, record: Any) -> bool:
         """Return whether *sink* is stuck with an earlier record, and count what it misses."""
-        with self.ledger.counting():
-            burst = self._stuck.get(id(sink))
-            if burst is not None:
-                burst.add(record.levelno)
+        return self.ledger.locked(self._count_missed, id(sink), record.levelno)
+
+    def _count_missed(self, sink: int, level: int) -> bool:
+        burst = self._stuck.get(sink)
+        if burst is not None:
+            burst.add(level)
         return burst is not None
 
     def _start_watch(self, shift: Shift) -> None:
         shift.has_watch = True
+        if lifecycle.has_ended():
+            return
         watch = threading.Thread(
             target=self._watch, args=(shift,), name="threadlog-watch", daemon=True
         )
@@ -368,25 +423,27 @@ class Sinks:
                 shift.bell.acquire(timeout=STUCK_AFTER)
 
     def _relieve(self, shift: Shift, since: float) -> Shift | None:
-        """End *shift* if it is in one call since *since*, and if another sink would work."""
+        """End *shift* if it is in one call since *since*, and another sink waits for the record."""
         with shift.lock:
-            sink = shift.sink
-            others = [other for other in self.listener.handlers if other is not sink]
-            if shift.since != since or all(id(other) in self._stuck for other in others):
+            sink, record = shift.sink, shift.record
+            if shift.since != since or record is None:
+                return None
+            level = record.levelno if self.listener.respect_handler_level else sys.maxsize
+            if not any(
+                other is not sink and id(other) not in self._stuck and level >= other.level
+                for other in shift.handlers
+            ):
                 return None
             self._stuck[id(sink)] = Burst(_STUCK)
             shift.is_over = True
             return shift.successor()
 
     def _return(self, sink: logging.Handler) -> None:
-        """*sink* has returned after all: tell it what it has missed, and let it go on."""
+        """If *sink* was stuck, it has returned: tell it what it has missed, and let it go on."""
         while True:
-            with self.ledger.counting():
-                burst = self._stuck[id(sink)]
-                if not burst.levels:
-                    del self._stuck[id(sink)]
-                    return
-                self._stuck[id(sink)] = Burst(_STUCK)
+            burst = self.ledger.locked(self._take_missed, id(sink))
+            if burst is None:
+                return
             record = burst.as_record()
             stamp(record)
             try:
@@ -394,11 +451,19 @@ class Sinks:
             except BaseException:
                 self._report(sink, record)
 
+    def _take_missed(self, sink: int) -> Burst | None:
+        burst = self._stuck.get(sink)
+        if burst is not None and burst.levels:
+            self._stuck[sink] = Burst(_STUCK)
+            return burst
+        self._stuck.pop(sink, None)
+        return None
 
-def _level(record: logging.LogRecord) -> int:
-    # Who overrides prepare may put in the queue what is no record yet.
-    return getattr(record, "levelno", logging.NOTSET)
 
-
-def _is_never_derived(_: logging.LogRecord) -> bool:
-    return False
+def _is_closed_for_good(sink: logging.Handler) -> bool:
+    """Return whether *sink* is a file that was closed, and that is not opened a second time."""
+    return bool(
+        getattr(sink, "_closed", False)
+        and getattr(sink, "mode", None) == "w"
+        and getattr(sink, "stream", sink) is None
+    )
