@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import threadlog
 from queued import LONG, Chatty, Sink, caught, eventually, full, log, logger_with, record
 from support import in_thread
-from threadlog.handlers import QueueHandler, QueueListener, Statistics, backlog, sinks
+from threadlog.handlers import FileHandler, QueueHandler, QueueListener, Statistics, backlog, sinks
 
 DROPPED = r"(\d+) records dropped from \d\d:\d\d:\d\d to \d\d:\d\d:\d\d \((.*)\): (.*)"
 
@@ -365,6 +365,35 @@ def test_a_sink_may_log_and_does_not_feed_back(queued):
     assert (numbers.accepted, numbers.written, numbers.dropped) == (33, 22, 11)
 
 
+def test_quiet_records_are_no_allowance_for_later_ones(queued):
+    class Talks(Sink):
+        def emit(self, given):
+            if given.msg == "talk":
+                for number in range(50):
+                    log(handler, f"{number}")
+            super().emit(given)
+
+    sink = Talks()
+    handler = queued(sink)
+    log(handler, *["quiet"] * 100)
+    log(handler, "talk")
+    eventually(lambda: handler.statistics().accepted == 151)
+    handler.flush()
+    assert sink.texts[-2:] == ["talk", "0"]
+    assert len(sink.texts) == 102
+
+
+def test_what_a_sink_logs_to_another_handler_arrives_there(queued):
+    mail, errors = Chatty(), Sink()
+    other = queued(errors)
+    handler = queued(mail)
+    mail.handlers = [other]
+    log(handler, *"abc")
+    handler.flush()
+    other.flush()
+    assert errors.texts == ["about a", "about b", "about c"]
+
+
 def test_two_handlers_whose_sinks_log_do_not_feed_each_other(queued):
     first, second = Chatty(), Chatty()
     one, two = queued(first), queued(second)
@@ -610,6 +639,34 @@ def test_lag_is_the_age_of_the_oldest(sink):
     handler.close()
 
 
+def test_a_place_that_an_interrupt_has_cost_comes_back(queued, sink, monkeypatch):
+    monkeypatch.setattr(backlog, "INTERRUPTED", 0.02)
+    handler = queued(sink, capacity=2, overflow="drop_new")
+    log(handler, "a")
+    handler.flush()
+    handler.queue._places.pop()  # and the caller was interrupted before it could append
+    log(handler, "b")
+    eventually(lambda: len(handler.queue._places) == 2)
+
+
+def test_a_full_queue_is_not_waited_for_under_loggings_own_lock(sink):
+    with full(sink, overflow="block", timeout=LONG) as handler, logging._lock:
+        log(handler, "dropped")
+        assert handler.statistics().dropped == 1
+
+
+def test_flush_waits_for_what_came_before_whatever_comes_after(sink):
+    with full(sink, capacity=3, overflow="drop_new") as handler:
+        thread = threading.Thread(target=handler.flush)
+        thread.start()
+        log(handler, *"abcdef")  # dropped
+        thread.join(0.05)
+        assert thread.is_alive()
+        sink.gate.set()
+        thread.join(LONG)
+        assert sink.texts[:4] == ["0", "1", "2", "3"]
+
+
 # accepted = written + dropped + queued
 
 
@@ -756,6 +813,129 @@ def test_a_handle_error_that_raises_is_contained(queued):
     assert good.texts == ["a", "b"]
 
 
+@pytest.mark.parametrize("error", [SystemExit(1), ValueError("bad")])
+@pytest.mark.parametrize("where", ["filter", "formatter", "handleError"])
+def test_one_bad_record_does_not_spoil_the_others_of_a_file(queued, tmp_path, error, where):
+    def check(record):
+        if record.msg == "bad":
+            raise error
+        return True
+
+    class Format(logging.Formatter):
+        def format(self, record):
+            check(record)
+            return super().format(record)
+
+    file = FileHandler(tmp_path / "log")
+    if where == "formatter":
+        file.setFormatter(Format())
+    else:
+        file.addFilter(check)
+    if where == "handleError":
+        file.handleError = lambda record: check(record)
+    handler = queued(file)
+    slow_start(handler, lambda: log(handler, "a", "bad", "b", "c"))
+    log(handler, "d")
+    handler.flush()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [line for line in lines if line in "abcd"] == list("abcd")
+    numbers = handler.statistics()
+    assert numbers.accepted == 5 == numbers.written + numbers.dropped
+    file.close()
+
+
+def slow_start(handler, action):
+    """Call *action* before the listener looks: what it logs is one batch."""
+    call, handler.queue.call_listener = handler.queue.call_listener, lambda: None
+    action()
+    handler.queue.call_listener = call
+    handler.queue.rouse()
+
+
+@pytest.mark.parametrize("way", ["handle", "emit", "handleError"])
+def test_a_file_handler_with_a_way_of_its_own_gets_one_record_at_a_time(queued, tmp_path, way):
+    calls = []
+    file = FileHandler(tmp_path / "log")
+    assert file.takes_batches()
+    method = getattr(file, way)
+    setattr(file, way, lambda record: (calls.append(record.msg), method(record)))
+    assert not file.takes_batches()
+    if way == "handleError":
+        file.setFormatter(logging.Formatter("%(no_such_field)s"))
+    handler = queued(file)
+    slow_start(handler, lambda: log(handler, *"abc"))
+    handler.flush()
+    assert calls == list("abc")
+    file.close()
+
+
+def test_a_file_handlers_level_and_filters_hold_for_batches(queued, tmp_path):
+    file = FileHandler(tmp_path / "log")
+    file.setLevel(logging.INFO)
+    file.addFilter(lambda r: r.msg != "b")
+    handler = queued(file)
+
+    def action():
+        log(handler, *"abc")
+        log(handler, "d", level=logging.DEBUG)
+
+    with threadlog.logging_with_thread_info():
+        slow_start(handler, action)
+        handler.flush()
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [line.partition("] ")[2] for line in lines] == ["a", "c"]
+    assert handler.statistics()[:4] == (4, 4, 0, 0)
+    file.close()
+
+
+def test_what_prepare_makes_need_not_be_a_record(sink):
+    class Listener(QueueListener):
+        def prepare(self, item):
+            return record(item["text"])
+
+    class Dicts(QueueHandler):
+        def prepare(self, record):
+            return {"text": record.msg}
+
+    handler = Dicts(handlers=[sink], capacity=2, overflow="drop_old")
+    handler.queue.call_listener = None
+    handler.listener = Listener(handler.queue, sink)
+    sink.gate.clear()
+    log(handler, *"abcd")
+    sink.gate.set()
+    handler.close()
+    assert sink.texts[-1] == "d"
+    assert handler.statistics().accepted == 4
+
+
+def test_a_duck_for_a_sink(queued):
+    class Duck:
+        def __init__(self):
+            self.got = []
+
+        def handle(self, record):
+            self.got.append(record.msg)
+
+    duck = Duck()
+    handler = queued(duck)
+    log(handler, "a", "b")
+    handler.flush()
+    assert duck.got == ["a", "b"]
+
+
+def test_a_thread_that_dies_is_replaced(queued, sink, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    handler = queued(sink)
+    take = handler.queue._take
+    handler.queue._take = lambda *_: 1 / 0
+    log(handler, "a")
+    eventually(lambda: handler.listener._vacancy)
+    handler.queue._take = take
+    log(handler, "b")
+    handler.flush()
+    assert sink.texts == ["a", "b"]
+
+
 def test_an_interrupt_reaches_the_caller_who_delivers_himself(queued):
     handler = queued(Sink(error=KeyboardInterrupt()))
     handler.close()
@@ -799,6 +979,94 @@ def test_two_stuck_sinks_one_after_the_other(queued, monkeypatch):
     eventually(lambda: one.texts[:1] == two.texts[:1] == ["a"] or len(two.texts) > 1)
     handler.close()
     eventually(lambda: threads() == [])
+
+
+def test_a_sink_that_does_not_want_the_record_is_no_reason_to_go_on(queued, monkeypatch):
+    monkeypatch.setattr(sinks, "STUCK_AFTER", 0.05)
+    console, mail = Sink(), Sink(level=logging.ERROR)
+    console.gate.clear()
+    handler = queued(console, mail)
+    log(handler, *"abc")
+    console.wait_for_call()
+    time.sleep(0.2)
+    assert handler.statistics().queued == 3  # they wait, as if there were no mail
+    console.gate.set()
+    handler.flush()
+    assert console.texts == list("abc")
+
+
+def test_flush_does_not_wait_for_the_lock_of_a_stuck_sink(queued, monkeypatch):
+    monkeypatch.setattr(sinks, "STUCK_AFTER", 0.05)
+    stuck, good = Sink(), Sink()
+    stuck.flush = stuck.acquire  # as a StreamHandler's
+    stuck.gate.clear()
+    handler = queued(stuck, good)
+    log(handler, "a")
+    eventually(lambda: good.texts == ["a"])
+    start = time.monotonic()
+    handler.flush()
+    assert time.monotonic() - start < LONG / 2
+
+
+def test_what_a_stuck_sink_logs_when_it_returns_arrives(queued, monkeypatch):
+    monkeypatch.setattr(sinks, "STUCK_AFTER", 0.05)
+
+    class Late(Sink):
+        def emit(self, given):
+            super().emit(given)
+            if given.msg == "a":
+                log(handler, "it took long")
+
+    late, good = Late(), Sink()
+    late.gate.clear()
+    handler = queued(late, good)
+    log(handler, "a")
+    eventually(lambda: good.texts == ["a"])
+    late.gate.set()
+    eventually(lambda: good.texts == ["a", "it took long"])
+    handler.flush()
+    assert handler.statistics()[:4] == (2, 2, 0, 0)
+
+
+def test_sinks_that_are_replaced_while_one_is_stuck(queued, monkeypatch):
+    monkeypatch.setattr(sinks, "STUCK_AFTER", 0.05)
+    stuck, second, third, other = Sink(), Sink(), Sink(), Sink()
+    stuck.gate.clear()
+    handler = queued(stuck, second, third)
+    log(handler, "a")
+    stuck.wait_for_call()
+    handler.listener.handlers = (other, stuck)
+    eventually(lambda: second.texts == third.texts == ["a"])
+    log(handler, "b")
+    eventually(lambda: other.texts == ["b"])
+    stuck.gate.set()
+
+
+def test_exceptions_are_freed_after_a_relief_too(queued, monkeypatch):
+    monkeypatch.setattr(sinks, "STUCK_AFTER", 0.05)
+
+    class Stuck(logging.Handler):
+        gate = threading.Event()
+
+        def emit(self, record):
+            self.gate.wait(LONG)
+
+    class Forgetful(logging.Handler):
+        called = 0
+
+        def emit(self, record):
+            self.called += 1
+
+    stuck, good = Stuck(), Forgetful()
+    handler = queued(stuck, good)
+    exc_info, error = caught()
+    handler.handle(record("failed", exc_info=exc_info))
+    del exc_info
+    eventually(lambda: good.called == 1)
+    stuck.gate.set()
+    eventually(lambda: not handler.listener._sinks._stuck)
+    gc.collect()
+    eventually(lambda: error() is None)
 
 
 def test_the_last_sink_that_works_is_waited_for(queued, monkeypatch):
@@ -893,7 +1161,121 @@ def test_where_the_thread_itself_cannot_start(queued, sink, monkeypatch):
     eventually(lambda: handler.statistics()[:4] == (2, 2, 0, 0))
 
 
+# Starting and stopping the listener that is owned
+
+
+def test_start_while_the_thread_is_ending(queued, sink):
+    handler = queued(sink)
+    log(handler, "a")
+    handler.flush()
+    leave = handler.listener._close_again
+
+    def leave_late():
+        handler.listener.start()  # the thread has decided to end, and is not gone
+        leave()
+
+    handler.listener._close_again = leave_late
+    handler.listener.stop()
+    handler.listener._close_again = leave
+    log(handler, "b")
+    eventually(lambda: sink.texts == ["a", "b"])
+    assert sink.idents[1] != threading.get_ident()
+
+
+def test_start_takes_a_stop_back_that_others_wait_for(queued, sink):
+    handler = queued(sink, drain_timeout=0.3)
+    sink.gate.clear()
+    log(handler, "a")
+    sink.wait_for_call()
+    log(handler, "b")
+    thread = threading.Thread(target=handler.listener.stop)
+    thread.start()
+    eventually(lambda: handler.listener._end is not None)
+    handler.listener.start()
+    thread.join(LONG)
+    time.sleep(0.5)
+    log(handler, "c")
+    sink.gate.set()
+    handler.flush()
+    assert sink.texts == ["a", "b", "c"]
+    assert handler.statistics().dropped == 0
+
+
+def test_the_queue_of_a_handler_is_for_that_handler(queued, sink):
+    handler = queued(sink)
+    with pytest.raises(ValueError, match="another QueueHandler's own"):
+        QueueHandler(handler.queue)
+    with pytest.raises(ValueError, match="has a listener"):
+        QueueListener(handler.queue, sink)
+
+
 # Closing
+
+
+def test_a_sink_whose_close_closes_the_handler(queued, capfd):
+    class Closes(Sink):
+        def close(self):
+            handler.close()
+            super().close()
+
+    sink = Closes()
+    handler = queued(sink)
+    log(handler, "a")
+    handler.flush()
+    with logging._lock:
+        handler.close()
+        sink.close()
+    eventually(lambda: threads() == [])
+    assert capfd.readouterr().err == ""
+
+
+def test_what_is_dropped_after_close_is_told_by_the_next_that_is_not(queued):
+    sink = Sink()
+    handler = queued(sink)
+    handler.close()
+    sink.error = OSError("no")
+    log(handler, "a")
+    sink.error = None
+    log(handler, "b")
+    assert sink.texts[0] == "b"
+    assert re.fullmatch(DROPPED, sink.texts[1])[3] == "every handler raised"
+
+
+def test_after_a_stuck_sink_was_given_up_callers_do_not_wait_for_it(queued, sink, capfd):
+    handler = queued(sink, drain_timeout=0.05)
+    sink.gate.clear()
+    log(handler, "a")
+    sink.wait_for_call()
+    handler.close()
+    start = time.monotonic()
+    log(handler, "late")
+    assert time.monotonic() - start < LONG / 2
+    assert handler.statistics().dropped == 1
+    sink.gate.set()
+    eventually(lambda: len(sink.texts) == 2)
+    assert sink.texts[0] == "a"
+    assert re.fullmatch(DROPPED, sink.texts[1])
+    log(handler, "b")
+    assert sink.texts[2] == "b"
+
+
+def test_a_file_that_is_closed_for_good_is_told_of(queued, tmp_path, capfd):
+    file = logging.FileHandler(tmp_path / "log", mode="w")
+    gate = Sink()
+    gate.gate.clear()
+    handler = queued(gate, file)
+    log(handler, *"abc")
+    gate.wait_for_call()
+    handler.listener.handlers = (file,)
+    with logging._lock:  # as dictConfig
+        handler.close()
+        file.close()
+    gate.gate.set()
+    eventually(lambda: threads() == [])
+    numbers = handler.statistics()
+    assert numbers.written + numbers.dropped == 3
+    assert numbers.dropped >= 2
+    assert "the handler was closed" in capfd.readouterr().err
 
 
 def test_a_record_after_close_goes_to_the_sinks_at_once(queued, sink):

@@ -336,6 +336,47 @@ def test_a_sentinel_of_the_users_ends_it(sink):
     assert sink.texts == ["a"]
 
 
+def test_start_beside_a_stop_that_waits(sink):
+    waiting = queue.Queue()
+    listener = QueueListener(waiting, sink, drain_timeout=LONG)
+    listener.start()
+    sink.gate.clear()
+    log(QueueHandler(waiting), "a")
+    sink.wait_for_call()
+    thread = threading.Thread(target=listener.stop)
+    thread.start()
+    eventually(lambda: listener._end is not None)
+    listener.start()
+    thread.join(LONG / 2)
+    assert not thread.is_alive()
+    sink.gate.set()
+    log(QueueHandler(waiting), "b")
+    eventually(lambda: sink.texts == ["a", "b"])
+    listener.stop()
+
+
+def test_starting_and_stopping_over_and_over(sink):
+    waiting = queue.Queue()
+    handler, listener = QueueHandler(waiting), QueueListener(waiting, sink, drain_timeout=LONG)
+    for number in range(500):
+        listener.start()
+        log(handler, str(number))
+        listener.stop()
+    assert sink.texts == [str(number) for number in range(500)]
+    assert waiting.empty()
+    assert threads() == []
+
+
+def test_handle_may_be_called_from_outside(sink):
+    class Mine(QueueListener):
+        def prepare(self, item):
+            return record(f"item {item}")
+
+    listener = Mine(queue.Queue(), sink)
+    listener.handle(1)
+    assert sink.texts == ["item 1"]
+
+
 # A queue with bounds, or that fails
 
 
@@ -451,6 +492,52 @@ def test_a_queue_may_log_and_does_not_feed_back(sink, times):
     numbers = handler.statistics()
     assert numbers.accepted == numbers.written + numbers.dropped
     assert numbers.written == 4
+
+
+def test_a_finalizer_may_log_while_the_listener_has_the_queues_lock(sink):
+    class Collects(queue.Queue):
+        def _get(self):
+            handler.handle(record("finalized"))  # the garbage collector may run here
+            return super()._get()
+
+    waiting = Collects()
+    handler = QueueHandler(waiting)
+    with QueueListener(waiting, sink, drain_timeout=LONG):
+        log(handler, "a")
+        eventually(lambda: len(sink.texts) >= 2)
+        log(handler, "b")
+        eventually(lambda: "b" in sink.texts)
+        waiting.__class__ = queue.Queue
+    assert sink.texts[0] == "a"
+
+
+def test_a_signal_handler_may_stop_the_listener_in_the_middle_of_a_put(sink):
+    class Stops(queue.Queue):
+        def _put(self, item):
+            super()._put(item)
+            if item is not None:
+                listener.stop()  # a signal has come
+
+    waiting = Stops()
+    listener = QueueListener(waiting, sink, drain_timeout=LONG)
+    listener.start()
+    log(QueueHandler(waiting), "a")
+    eventually(lambda: threads() == [])
+    assert sink.texts == ["a"]
+
+
+def test_what_was_dropped_is_told_to_a_queue_that_logs():
+    class LogsAndIsFull(queue.Queue):
+        def _put(self, item):
+            handler.handle(record("in put"))
+            super()._put(item)
+
+    waiting = LogsAndIsFull(1)
+    handler = QueueHandler(waiting)
+    log(handler, "a", "b")
+    waiting.get_nowait()
+    handler.close()
+    assert re.fullmatch(DROPPED, waiting.get_nowait().getMessage())
 
 
 def test_multiprocessings_own_logger_at_debug_does_not_feed_back():

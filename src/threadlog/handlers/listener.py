@@ -191,7 +191,7 @@ class QueueListener(logging.handlers.QueueListener):
 
     def _put_sentinel(self) -> None:
         here = use_here(self.queue)
-        if here is not None:  # a signal handler, in the middle of a put
+        if here is not None and not here.is_later:  # a signal handler, in the middle of a put
             here.later.append(self._put_sentinel)
             return
         self._owes_sentinel = True
@@ -290,17 +290,19 @@ class QueueListener(logging.handlers.QueueListener):
         self._thread = threading.current_thread()
         if self._owns_queue:
             self.queue.attend()
+        is_well = False
         try:
             self._sinks.run(shift, self._attend)
+            is_well = True
         finally:
             shift.is_done = True
             ring(shift.bell)
             if not shift.is_over:
-                self._leave()
+                self._leave(is_well)
             elif self._vacancy:  # the one that has relieved it has left before
                 self._tell_drained()
 
-    def _leave(self) -> None:
+    def _leave(self, is_well: bool) -> None:
         end = self._end
         if end is not None:
             self._close_again()
@@ -309,6 +311,8 @@ class QueueListener(logging.handlers.QueueListener):
         self._ended, self._thread = self._thread, None
         self._tell_drained()
         self._vacancy.append(None)
+        if not is_well:
+            return  # the next record calls another
         if self._owns_queue and self.queue.qsize():  # it came in the very last moment
             self.queue.rouse()
         elif end is not None and self._end is None:  # and so did a start

@@ -38,7 +38,7 @@ def use_here(queue: Any) -> Use | None:
 def use(queue: Any, action: Callable[[], T]) -> T:
     """Return `action()`, which uses *queue*. After it comes what is left for `later`."""
     key = (_thread.get_ident(), id(queue))
-    this = Use()
+    outer, this = _uses.get(key), Use()
     try:
         _uses[key] = this
         try:
@@ -48,4 +48,7 @@ def use(queue: Any, action: Callable[[], T]) -> T:
             for deferred in this.later:
                 deferred()
     finally:
-        _uses.pop(key, None)
+        if outer is None:
+            _uses.pop(key, None)
+        else:
+            _uses[key] = outer

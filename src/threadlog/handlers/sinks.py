@@ -236,7 +236,7 @@ class Sinks:
                         self.listener.handle(record)
                 except Exception:  # of a subclass
                     shift.failed += 1
-                    self._report(None, record)
+                    self._report(shift, None, record)
             if shift.is_over:
                 return
             is_passed = False
@@ -333,7 +333,7 @@ class Sinks:
                 if shift.is_callers and not isinstance(error, Exception):
                     raise
                 shift.failed, shift.lost_to = shift.failed + 1, _REFUSED
-                self._report(sink, record)
+                self._report(shift, sink, record)
             else:
                 shift.took += 1
                 if self._failing:
@@ -343,11 +343,11 @@ class Sinks:
                 with watch.lock:
                     watch.since = 0.0
             if self._stuck:
-                self._return(sink)
+                self._return(shift, sink)
             if shift.is_over:
                 return
 
-    def _report(self, sink: logging.Handler | None, record: Any) -> None:
+    def _report(self, shift: Shift, sink: logging.Handler | None, record: Any) -> None:
         """Count an exception that came out of *sink* (None: the listener's own methods).
 
         Report the first in a row.
@@ -355,9 +355,12 @@ class Sinks:
         self.ledger.count_error()
         if id(sink) not in self._failing:
             self._failing.add(id(sink))
-            with contextlib.suppress(Exception):
+            try:
                 # One that was never made: to make one takes logging's own lock.
                 (sink or logging.Handler.__new__(logging.Handler)).handleError(record)
+            except BaseException as error:
+                if shift.is_callers and not isinstance(error, Exception):
+                    raise
 
     def flush(self) -> None:
         """Flush the sinks, but for those that would be waited for."""
@@ -438,7 +441,7 @@ class Sinks:
             shift.is_over = True
             return shift.successor()
 
-    def _return(self, sink: logging.Handler) -> None:
+    def _return(self, shift: Shift, sink: logging.Handler) -> None:
         """If *sink* was stuck, it has returned: tell it what it has missed, and let it go on."""
         while True:
             burst = self.ledger.locked(self._take_missed, id(sink))
@@ -448,8 +451,8 @@ class Sinks:
             stamp(record)
             try:
                 sink.handle(record)
-            except BaseException:
-                self._report(sink, record)
+            except Exception:
+                self._report(shift, sink, record)
 
     def _take_missed(self, sink: int) -> Burst | None:
         burst = self._stuck.get(sink)
