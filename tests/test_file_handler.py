@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 import threadlog
+import threadlog.handlers
 from support import in_fork, in_thread
 from threadlog.handlers import FileHandler
 from threadlog.handlers.append import AppendFile
@@ -1551,3 +1552,69 @@ thread.join()
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=15)
     assert sorted((tmp_path / "a").read_text().split()) == ["finalizer", "main", "signal"]
     assert sorted((tmp_path / "b").read_text().split()) == ["finalizer", "signal", "thread"]
+
+
+# Many records as one write
+
+
+def batch_of(*texts):
+    return [logging.LogRecord("test", 20, "", 1, text, (), None) for text in texts]
+
+
+def write_all(handler, *texts):
+    handler.write_batch(handler.render_batch(batch_of(*texts)))
+
+
+def test_a_batch_is_one_write(handler, path, monkeypatch):
+    written = []
+    monkeypatch.setattr(os, "write", lambda fd, data: written.append(data) or WRITE(fd, data))
+    write_all(handler, "a", "b", "c")
+    assert written == [b"a\nb\nc\n"]
+    log(handler, "d")
+    assert lines(path) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("count", range(13))
+def test_a_batch_that_is_cut_short_is_written_one_by_one(handler, path, monkeypatch, count):
+    counts = [count]
+    monkeypatch.setattr(
+        os, "write", lambda fd, data: WRITE(fd, data[: counts.pop()] if counts else data)
+    )
+    write_all(handler, "aaa", "bbb", "ccc")
+    log(handler, "d")
+    written = lines(path)
+    whole = [line for line in written if line in ("aaa", "bbb", "ccc", "d")]
+    assert whole == ["aaa", "bbb", "ccc", "d"]
+    assert len(written) - len(whole) <= 1  # the fragment, on a line of its own
+
+
+def test_what_of_a_batch_the_disk_does_not_take_is_counted(handler, path, disk):
+    errors = errors_of(handler)
+    log(handler, "before")
+    disk.error = errno.ENOSPC
+    write_all(handler, "a", "b", "c")
+    disk.error = None
+    write_all(handler, "d")
+    assert lines(path)[0] == "before"
+    assert re.fullmatch(LOST, lines(path)[1])[1] == "3"
+    assert lines(path)[2:] == ["d"]
+    assert len(errors) == 1
+
+
+def test_a_batch_in_the_middle_of_an_append_stands_whole(handler, path, monkeypatch):
+    def interrupted(fd, data):
+        monkeypatch.setattr(os, "write", WRITE)
+        written = WRITE(fd, data)
+        write_all(handler, "x", "y")
+        return written
+
+    monkeypatch.setattr(os, "write", interrupted)
+    log(handler, "a")
+    log(handler, "b")
+    assert lines(path) == ["a", "x", "y", "b"]
+
+
+def test_rotating_handlers_take_no_batches(path):
+    handler = threadlog.handlers.RotatingFileHandler(path, maxBytes=100, backupCount=1)
+    assert not handler.takes_batches()
+    handler.close()

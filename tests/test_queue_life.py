@@ -48,8 +48,9 @@ def program(path):
     """Run code as a program; return the process when it has ended."""
 
     def run(code, *, timeout=15, main=False, **options):
-        text = f"PATH = {str(path)!r}\n{PRELUDE}\n"
         body = textwrap.dedent(code)
+        text = "import early\n" if "import early" in body else ""
+        text += f"PATH = {str(path)!r}\n{PRELUDE}\n"
         if main:
             body = "if __name__ == '__main__':\n" + textwrap.indent(body, "    ")
         script = path.parent / "program.py"
@@ -141,25 +142,15 @@ def test_atexit_hooks_registered_before_and_after(program, path, kind):
     begin = "handler = make()"
     if kind == "queue.Queue":
         begin = "q = queue.Queue(); handler = QueueHandler(q); QueueListener(q, Slow()).start()"
-    text = path.parent / "early.py"
-    text.write_text(
-        "import atexit\nhooks = []\n@atexit.register\ndef run():\n    for hook in hooks: hook()\n"
-    )
     done = program(
         f"""
-        import subprocess
-        code = '''
         import early
-        exec(open({str(path.parent / "program.py")!r}).read().split("import subprocess")[0])
         {begin}
         early.hooks.append(lambda: log(handler, "registered before"))
         atexit.register(lambda: log(handler, "registered after"))
         log(handler, *range(100))
-        '''
-        import textwrap
-        sys.exit(subprocess.run([sys.executable, "-c", textwrap.dedent(code)],
-                                cwd={str(path.parent)!r}).returncode)
-        """
+        """,
+        env=os.environ | {"PYTHONPATH": str(early(path))},
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert lines(path) == [*numbers(100), "registered after", "registered before"]
@@ -168,9 +159,8 @@ def test_atexit_hooks_registered_before_and_after(program, path, kind):
 def test_no_thread_is_started_at_the_end(program, path):
     done = program(
         """
-        handler = make()
+        handler = QueueHandler(handlers=[Slow(), logging.NullHandler()])
         def last():
-            start = threading.Thread.start
             def refuse(*_):
                 raise AssertionError("a thread is started at the end")
             threading.Thread.start = refuse
@@ -215,6 +205,42 @@ def test_a_console_that_nobody_reads_does_not_keep_the_process(program):
         os.close(writer)
     assert done.returncode == 0
     assert int(done.stdout) < 70  # as many as the pipe holds
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_one_of_two_sinks_is_stuck_at_the_end(program, path, is_closed):
+    reader, writer = os.pipe()
+    try:
+        done = program(
+            f"""
+            import early
+            import threadlog.handlers.sinks
+            threadlog.handlers.sinks.STUCK_AFTER = 0.05
+            console = logging.StreamHandler(sys.stderr)
+            handler = QueueHandler(handlers=[console, Slow()], drain_timeout=0.5)
+            early.hooks.append(lambda: log(handler, "late"))
+            log(handler, "x" * 100_000, 1, 2)
+            while not os.path.exists(PATH):
+                time.sleep(0.001)
+            if {is_closed}:
+                handler.close()
+            """,
+            stderr=writer,
+            env=os.environ | {"PYTHONPATH": str(early(path))},
+        )
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert done.returncode == 0
+    assert lines(path)[1:] == ["1", "2", "late"]
+
+
+def early(path):
+    """Return a folder with a module whose `hooks` run after those of threadlog."""
+    (path.parent / "early.py").write_text(
+        "import atexit\nhooks = []\n@atexit.register\ndef run():\n    for hook in hooks: hook()\n"
+    )
+    return path.parent
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
@@ -310,6 +336,29 @@ def test_fork_does_not_wait_for_a_stuck_sink():
     assert answer == "forked"
     sink.gate.set()
     handler.close()
+
+
+def test_a_fork_in_a_sink_whose_child_goes_on():
+    answers = []
+
+    class Forks(Sink):
+        def emit(self, given):
+            super().emit(given)
+            if given.msg == "fork":
+                answers.append(in_fork(lambda: json.dumps(in_child()))[1])
+
+    def in_child():
+        log(handler, "child")
+        handler.flush()
+        return handler.statistics()[:4]
+
+    sink = Forks()
+    handler = QueueHandler(handlers=[sink])
+    log(handler, "fork", "parent")
+    handler.flush()
+    assert json.loads(answers[0]) == [1, 1, 0, 0]
+    handler.close()
+    assert sink.texts == ["fork", "parent"]
 
 
 def test_a_closed_handler_is_closed_in_the_child():
@@ -542,6 +591,74 @@ def test_a_signal_handler_may_log_at_any_point(program, kind):
         """
     )
     assert (done.stdout, done.stderr) == ("ok\n", "")
+
+
+@pytest.mark.parametrize("overflow", ["block", "drop_old", "direct"])
+def test_a_signal_handler_may_raise_at_any_point(program, overflow):
+    done = program(
+        f"""
+        class Brief(logging.Handler):
+            def handle(self, record):  # without logging's own lock, which an interrupt may leave
+                time.sleep(0.0001)
+        class Interrupt(BaseException):
+            pass
+        def on_alarm(*_):
+            raise Interrupt
+        handler = QueueHandler(handlers=[Brief()], capacity=5, overflow={overflow!r})
+        signal.signal(signal.SIGALRM, on_alarm)
+        interrupts = 0
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.0005)
+                while True:
+                    log(handler, "main")
+            except Interrupt:
+                interrupts += 1
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        assert interrupts > 100, interrupts
+        # Nobody has been left with a lock, or in the middle of something.
+        def work():
+            start = time.monotonic()
+            log(handler, "other")
+            took.append(time.monotonic() - start)
+        took = []
+        other = threading.Thread(target=work)
+        other.start()
+        other.join()
+        assert took[0] < 1.9, took  # all places may be lost, and come back after a second
+        handler.flush()
+        numbers = handler.statistics()
+        assert (numbers.queued, numbers.errors) == (0, 0), numbers
+        queue = handler.queue
+        end = time.monotonic() + 5
+        log(handler, "places that interrupts have cost come back after a second")
+        while len(queue._places) < 5 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert len(queue._places) == 5, len(queue._places)
+        print("ok")
+        """
+    )
+    assert (done.stdout, done.stderr) == ("ok\n", "")
+
+
+def test_an_import_hook_may_log_while_multiprocessing_is_imported(program, path):
+    done = program(
+        """
+        handler = make()
+        class Hook:
+            def find_spec(self, name, *_):
+                if name == "multiprocessing.process":
+                    log(handler, "importing")
+        for name in [name for name in sys.modules if name.startswith("multiprocessing")]:
+            del sys.modules[name]
+        sys.meta_path.insert(0, Hook())
+        import multiprocessing.util
+        log(handler, "imported")
+        """
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert lines(path) == ["importing", "imported"]
 
 
 # Without an end

@@ -146,21 +146,31 @@ class Sinks:
         shift.outer = _shifts.get(ident)
         try:
             _shifts[ident] = shift
-            action(shift)
+            try:
+                action(shift)
+            finally:
+                self._abandon(shift)
         finally:
             if shift.outer is None:
                 _shifts.pop(ident, None)
             else:
                 _shifts[ident] = shift.outer
-            if not shift.is_over:
-                self._abandon(shift)
+            self._abandon(shift)  # once more, if an interrupt has come in the first time
 
     def deliver(self, record: Any) -> None:
         """Give *record*, which did not wait, to the sinks at once, in the calling thread."""
-        self.ledger.begin()
         shift = Shift(self, is_callers=True)
-        shift.begin(record)
-        self.run(shift, self._finish_record)
+
+        def count() -> None:  # nothing is called: an interrupt finds both done, or none
+            self.ledger.under_way += 1
+            shift.record = record
+
+        def action(shift: Shift) -> None:
+            shift.begin(None)
+            self.ledger.locked(count)
+            self._finish_record(shift)
+
+        self.run(shift, action)
 
     def put_aside(self, shift: Shift, record: logging.LogRecord) -> None:
         """A sink has logged *record* in the middle of *shift*: it follows the one at hand."""
@@ -260,15 +270,23 @@ class Sinks:
 
     def _settle(self, shift: Shift, record: Any) -> None:
         """The sinks have had *record*: what has become of it?"""
-        shift.record = None
         has_failed = shift.failed > 0 and shift.took == 0
         if shift.burst is not None:
+            shift.record = None
             if has_failed:
                 self._keep(shift.burst)
         elif shift.took or not (shift.failed or shift.missed):
+            shift.record = None
             shift.written += 1
         else:
-            self.ledger.lose(level_of(record), shift.lost_to if has_failed else "")
+            self.ledger.locked(self._lose, shift)
+            if has_failed:
+                self.ledger.locked(self.ledger.tell, level_of(record), shift.lost_to)
+
+    def _lose(self, shift: Shift) -> None:
+        shift.record = None
+        self.ledger.under_way -= 1
+        self.ledger.dropped += 1
 
     def _keep(self, burst: Burst) -> None:
         if self.untold is None:
@@ -281,24 +299,39 @@ class Sinks:
         if shift.is_over:
             return
         if shift.written:
-            written, shift.written = shift.written, 0
-            self.ledger.write(written)
+            self.ledger.locked(self._book_written, shift)
         if shift.places:
             places, shift.places = shift.places, 0
             self.listener.free(places)
         shift.book_at = time.monotonic() + _BOOKED_AFTER
 
+    def _book_written(self, shift: Shift) -> None:
+        written, shift.written = shift.written, 0
+        self.ledger.under_way -= written
+        self.ledger.written += written
+
     def _abandon(self, shift: Shift) -> None:
         """The thread leaves its shift. If it is by an interrupt, what is under way is lost."""
-        record, shift.record = shift.record, None
-        is_in_batch = bool(shift.batch) and shift.batch[0] is record
-        unfinished = [] if record is None or shift.burst is not None or is_in_batch else [record]
-        shift.places += len(shift.batch)
-        for record in (*unfinished, *shift.aside, *shift.batch):
-            self.ledger.lose(level_of(record), _INTERRUPTED)
-        shift.aside.clear()
-        shift.batch.clear()
+        if shift.is_over:
+            return
+        if shift.burst is not None or (shift.batch and shift.batch[0] is shift.record):
+            shift.record = None
+        if shift.record is not None:
+            level = level_of(shift.record)
+            self.ledger.locked(self._lose, shift)
+            self.ledger.locked(self.ledger.tell, level, _INTERRUPTED)
+        for records in (shift.aside, shift.batch):
+            while records:
+                level = level_of(records[0])
+                self.ledger.locked(self._lose_one_of, records, shift)
+                self.ledger.locked(self.ledger.tell, level, _INTERRUPTED)
         self._book(shift)
+
+    def _lose_one_of(self, records: deque[Any], shift: Shift) -> None:
+        self.ledger.under_way -= 1
+        self.ledger.dropped += 1
+        shift.places += records is shift.batch
+        records.popleft()
 
     def call(self, shift: Shift, record: Any) -> None:
         """Give *record* to one sink after the other, from `shift.position` on."""
