@@ -673,11 +673,11 @@ def test_flush_waits_for_what_came_before_whatever_comes_after(sink):
 class Loses(sinks.Sinks):
     """A saboteur: forgets one record in a hundred."""
 
-    def _settle(self, shift, record):
+    def _settle(self, shift):
         if random.random() < 0.01:
             shift.record = None
         else:
-            super()._settle(shift, record)
+            super()._settle(shift)
 
 
 def storm(handler, threads=8, records=400):
@@ -923,6 +923,54 @@ def test_a_duck_for_a_sink(queued):
     assert duck.got == ["a", "b"]
 
 
+def test_a_full_queue_without_a_listener_calls_one(sink):
+    handler = QueueHandler(handlers=[sink], capacity=1, overflow="drop_new")
+    handler._drops_new = False
+    call, handler.queue.call_listener = handler.queue.call_listener, None
+    log(handler, "a")  # and the caller was interrupted before it could call
+    handler.queue.call_listener = call
+    log(handler, "b")
+    handler.flush()
+    assert sink.texts[0] == "a"
+    handler.close()
+
+
+def test_an_interrupt_while_the_thread_starts(queued, sink, monkeypatch):
+    handler = queued(sink)
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        handler.listener.start()
+    monkeypatch.undo()
+    eventually(lambda: handler.listener._holder)
+    assert not handler.listener._vacancy  # it runs: there is no place for another
+    handler.listener.start()
+    log(handler, "a")
+    handler.flush()
+    assert len(threads()) == 1
+    assert sink.texts == ["a"]
+
+
+def test_an_interrupt_before_the_thread_starts(queued, sink, monkeypatch):
+    handler = queued(sink)
+
+    def interrupted(thread):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        handler.listener.start()
+    monkeypatch.undo()
+    log(handler, "a")
+    handler.flush()
+    assert sink.texts == ["a"]
+
+
 def test_a_thread_that_dies_is_replaced(queued, sink, monkeypatch):
     monkeypatch.setattr(threading, "excepthook", lambda args: None)
     handler = queued(sink)
@@ -993,6 +1041,37 @@ def test_a_sink_that_does_not_want_the_record_is_no_reason_to_go_on(queued, monk
     console.gate.set()
     handler.flush()
     assert console.texts == list("abc")
+
+
+def test_what_waits_behind_a_stuck_sink_reaches_those_that_want_it(queued, monkeypatch):
+    monkeypatch.setattr(sinks, "STUCK_AFTER", 0.05)
+    console, mail = Sink(), Sink(level=logging.ERROR)
+    console.gate.clear()
+    handler = queued(console, mail)
+    log(handler, "a", "b")
+    console.wait_for_call()
+    log(handler, "help", level=logging.ERROR)
+    eventually(lambda: mail.texts == ["help"])
+    console.gate.set()
+    eventually(lambda: len(console.texts) == 2)
+    assert console.texts[0] == "a"
+    assert re.fullmatch(DROPPED, console.texts[1])[2] == "1 INFO, 1 ERROR"
+
+
+def test_a_sink_that_returns_when_it_is_given_up_is_called_again(queued, sink, monkeypatch):
+    handler = queued(sink)
+    calls = []
+
+    def being_called():
+        calls.append(None)
+        return [sink] if len(calls) == 1 else []  # it has returned between the two looks
+
+    monkeypatch.setattr(handler.listener._sinks, "being_called", being_called)
+    handler.listener._sinks.leave_alone()
+    monkeypatch.undo()
+    log(handler, "a")
+    handler.flush()
+    assert sink.texts == ["a"]
 
 
 def test_flush_does_not_wait_for_the_lock_of_a_stuck_sink(queued, monkeypatch):

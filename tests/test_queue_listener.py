@@ -355,6 +355,45 @@ def test_start_beside_a_stop_that_waits(sink):
     listener.stop()
 
 
+def test_start_while_the_thread_is_ending(sink):
+    waiting = queue.Queue()
+    listener = QueueListener(waiting, sink)
+    listener.start()
+    abandon, restarted = listener._sinks._abandon, []
+
+    def restart(shift):
+        if not restarted:
+            restarted.append(True)
+            listener.start()  # the thread has read the sentinel, and is not gone
+        abandon(shift)
+
+    listener._sinks._abandon = restart
+    listener.stop()
+    log(QueueHandler(waiting), "a")
+    eventually(lambda: sink.texts == ["a"])
+    listener.stop()
+    assert threads() == []
+
+
+def test_one_party_at_a_time_puts_the_sentinel(sink):
+    class Remote(queue.Queue):
+        def put_nowait(self, item):
+            try:
+                super().put_nowait(item)
+            except queue.Full:
+                time.sleep(0.02)  # until it is heard of, there is room
+                raise
+
+    waiting = Remote(1)
+    listener = QueueListener(waiting, sink, drain_timeout=LONG)
+    for _ in range(10):
+        log(QueueHandler(waiting), "a")
+        listener.start()
+        listener.stop()
+        assert threads() == []
+        assert waiting.empty()
+
+
 def test_starting_and_stopping_over_and_over(sink):
     waiting = queue.Queue()
     handler, listener = QueueHandler(waiting), QueueListener(waiting, sink, drain_timeout=LONG)

@@ -8,6 +8,7 @@ record that may wait. Taking a place, appending and popping are each one step of
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
@@ -93,6 +94,8 @@ class Backlog(Ledger):
 
     def _put_without_room(self, record: Any) -> bool:
         level = level_of(record)
+        if self._is_unwatched:  # whoever has filled it was interrupted before he could call
+            self.rouse()
         has_place = (
             (level >= URGENT and self._take_place(level))
             or (self.overflow == "block" and self._wait_for_room(level))
@@ -111,8 +114,8 @@ class Backlog(Ledger):
     def refuse(self, level: int) -> None:
         """Drop a record of *level* for want of room."""
         self.drop(level, self._full)
-        if self._is_unwatched and self._is_attended:
-            self.rouse()  # there is something to tell
+        if self._is_unwatched and self._is_attended:  # there is something to tell
+            self.rouse()
 
     def would_drop(self, level: int) -> bool:
         """Return whether there is no room for a record of *level* now."""
@@ -219,10 +222,7 @@ class Backlog(Ledger):
                 if count:
                     return True
             self._created = None
-            is_finishing = self._is_finishing  # read once: it may be opened again meanwhile
-            if is_finishing:
-                self.is_closed = True
-            is_last = is_finishing or not block
+            is_last = self.locked(self._close_if_finishing) or not block
             if is_last:
                 self._is_attended = False
             self._is_unwatched = True
@@ -231,12 +231,18 @@ class Backlog(Ledger):
             elif is_last:
                 return None
             else:
-                self._sleep(pause)
+                self._sleep(max(0.0, pause))
+
+    def _close_if_finishing(self) -> bool:
+        self.is_closed = self._is_finishing
+        return self.is_closed
 
     def _sleep(self, pause: float) -> None:
         """Wait for the bell, *pause* seconds at most."""
         missing = self.maxsize - len(self._places) - len(self._reserved)
-        if missing and not self.under_way:
+        if missing < 0:  # he did come after all
+            self._take_place(logging.NOTSET)
+        if missing > 0 and not self.under_way:
             # A caller is about to append, or was interrupted just before it: then in vain.
             left, pause = self._left, min(pause, INTERRUPTED)
             is_rung = self._bell.acquire(timeout=pause)
@@ -270,7 +276,7 @@ class Backlog(Ledger):
         self._give_place(is_reserved=len(self._reserved) < self.reserve)
 
     def _give_place(self, *, is_reserved: bool) -> None:
-        """Give a place to the one that has waited longest, or keep it."""
+        """Give a place to one that waits, the urgent and then the oldest first, or keep it."""
         places = self._reserved if is_reserved else self._places
         queues = (self._waiting_urgently, self._waiting)[: 1 if is_reserved else 2]
         while True:
@@ -345,6 +351,13 @@ class Backlog(Ledger):
 
     def full(self) -> bool:
         return not self._places
+
+    def snapshot(self) -> list[Any]:
+        """Return the records that wait, or none if they change too fast."""
+        for _ in range(10):
+            with contextlib.suppress(RuntimeError):  # one has come or gone meanwhile
+                return list(self._records)
+        return []
 
     def oldest(self) -> Any:
         try:

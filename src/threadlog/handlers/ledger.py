@@ -111,7 +111,7 @@ class Ledger:
 
         The lock is not waited for without an end: a finalizer may run where its thread holds it,
         and wait for what the thread has that wants it here. And it is released even if an interrupt
-        comes between its being taken and the note that it was.
+        comes between its being taken and the note that it was (of nested calls, in the outermost).
         """
         lock: Any = self._lock
         was_ours, is_taken = lock._is_owned(), None
@@ -124,29 +124,30 @@ class Ledger:
 
     def begin(self, *, is_derived: bool = False) -> None:
         """A record is under way that has not waited; *is_derived*: it follows from another."""
-        self.locked(self._add, 1, 0, 0, not is_derived)
+        self.locked(self._add, 1, 0, not is_derived)
 
     def write(self, count: int) -> None:
         """So many records are under way no more, but written."""
-        self.locked(self._add, -count, count, 0, 0)
+        self.locked(self._add, -count, count, 0)
 
     def lose(self, level: int, told: str = "") -> None:
         """A record of *level* is under way no more, but dropped, and is to be *told* of."""
-        self.locked(self._add, -1, 0, 1, 0)
-        if told:
-            self.locked(self.tell, level, told)
+        self.locked(self._drop, -1, level, told)
 
     def drop(self, level: int, told: str = "") -> None:
         """A record of *level* has come and is dropped."""
-        self.locked(self._add, 0, 0, 1, 0)
-        if told:
-            self.locked(self.tell, level, told)
+        self.locked(self._drop, 0, level, told)
 
-    def _add(self, under_way: int, written: int, dropped: int, derivable: int) -> None:
+    def _add(self, under_way: int, written: int, derivable: int) -> None:
         self.under_way += under_way
         self.written += written
-        self.dropped += dropped
         self._derivable += derivable
+
+    def _drop(self, under_way: int, level: int, told: str) -> None:
+        self.under_way += under_way
+        self.dropped += 1
+        if told:
+            self.tell(level, told)
 
     def tell(self, level: int, reason: str) -> None:
         """Add to the burst of which the log will tell. Called under the lock."""

@@ -52,12 +52,14 @@ def _drain() -> None:
     global _has_ended
     _has_ended = True
     things = list(_running)
-    for thing in things:
-        thing.finish()
-    for thing in things:
-        thing.stop()
-    for thing in things:
-        thing.let_go()
+    for step in ("finish", "stop", "let_go"):
+        for thing in things:
+            try:
+                getattr(thing, step)()
+            except (
+                Exception
+            ):  # of one, for example of a queue that is closed: go on with the others
+                sys.excepthook(*sys.exc_info())
 
 
 def _after_fork() -> None:

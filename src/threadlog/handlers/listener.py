@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from threadlog.handlers.ledger import Statistics
 
 _NAME = "threadlog-listener"
+_STARTED_BY = 10.0  # seconds: whoever was about to start a thread has done so, or never will
 _GRACE = 0.5  # seconds after the deadline: by then, whoever waited has given up
 # A queue that raises something else has given a record that cannot be read.
 _QUEUE_IS_GONE = (OSError, EOFError, ValueError, getattr(queues, "ShutDown", EOFError))
@@ -97,7 +98,11 @@ class QueueListener(logging.handlers.QueueListener):
         self._ended: threading.Thread | None = None  # the last one that has nothing left to do
         self._vacancy = deque([None])  # whoever pops it attends to the queue
         self._end: _End | None = None  # that was asked for
+        self._holder: int | None = None  # the ident of the thread that does
+        self._claimed_at = 0.0  # when somebody was about to
+        self._starts = 0
         self._owes_sentinel = False  # there was no room for it
+        self._sentinel_claim = deque([None])  # whoever pops it puts one
         self._sentinels: deque[None] = deque()  # one for each of ours in the queue
         self._sinks = Sinks(self, self._ledger)
 
@@ -119,6 +124,7 @@ class QueueListener(logging.handlers.QueueListener):
         self._fill_vacancy(self._start_now)
 
     def _take_end_back(self) -> None:
+        self._starts += 1
         self._end = None
         self._owes_sentinel = self._sinks.are_closing = False
         if self._owns_queue:
@@ -132,37 +138,47 @@ class QueueListener(logging.handlers.QueueListener):
         """
         self._fill_vacancy(self._start_by_another)
 
-    def _fill_vacancy(self, start: Callable[[], None]) -> None:
+    def _fill_vacancy(self, start: Callable[[deque[None]], None]) -> None:
+        if self._vacancy:
+            self._claimed_at = time.monotonic()
+        elif self._holder is None and time.monotonic() > self._claimed_at + _STARTED_BY:
+            self._vacancy.append(None)  # whoever took it was interrupted at once
         try:
             self._vacancy.pop()
         except IndexError:  # there is one, or it is on its way
             return
+        ticket = deque([None])  # the thread takes it, or after an interrupt we take it back
         try:
             if lifecycle.has_ended():
                 raise RuntimeError("no thread is started at the end")
             lifecycle.drain_at_exit(self)  # the end may come before the thread does
-            start()
+            start(ticket)
         except RuntimeError:  # that, a subinterpreter, or too many threads
             self._go_direct()
-        except BaseException:  # an interrupt
-            if not self._vacancy:
+        except BaseException:
+            with contextlib.suppress(IndexError):
+                ticket.pop()
                 self._vacancy.append(None)
             raise
 
-    def _start_now(self) -> None:
-        threading.Thread(target=self._monitor, name=_NAME, daemon=True).start()
+    def _make_thread(self, ticket: deque[None]) -> threading.Thread:
+        return threading.Thread(target=self._monitor, args=(ticket,), name=_NAME, daemon=True)
 
-    def _start_by_another(self) -> None:
-        thread = threading.Thread(target=self._monitor, name=_NAME, daemon=True)
-        _thread.start_new_thread(self._start_or_attend, (thread,))
+    def _start_now(self, ticket: deque[None]) -> None:
+        self._make_thread(ticket).start()
 
-    def _start_or_attend(self, thread: threading.Thread) -> None:
+    def _start_by_another(self, ticket: deque[None]) -> None:
+        _thread.start_new_thread(self._start_or_attend, (self._make_thread(ticket), ticket))
+
+    def _start_or_attend(self, thread: threading.Thread, ticket: deque[None]) -> None:
         try:
             if lifecycle.has_ended():
                 raise RuntimeError("no thread is started at the end")
             thread.start()
         except RuntimeError:
-            self._go_direct()
+            with contextlib.suppress(IndexError):
+                ticket.pop()
+                self._go_direct()
 
     def _go_direct(self) -> None:
         """Attend to the queue here, in the vacancy's place. Callers deliver from now on."""
@@ -194,18 +210,33 @@ class QueueListener(logging.handlers.QueueListener):
         if here is not None and not here.is_later:  # a signal handler, in the middle of a put
             here.later.append(self._put_sentinel)
             return
-        self._owes_sentinel = True
-        while self._owes_sentinel:
-            self._sentinels.append(None)  # first: it may be read at once
-            try:
-                use(self.queue, self.enqueue_sentinel)
-                self._owes_sentinel = False
-            except queues.Full:  # the thread makes room, unless it is stuck
-                self._sentinels.pop()
+        self._owes_sentinel = True  # until it is there: the listener's thread looks at it
+        try:
+            self._sentinel_claim.pop()
+        except IndexError:  # another is at it
+            return
+        try:
+            while self._owes_sentinel and not self._put_one_sentinel():
                 end = self._end
                 if end is None or self._must_not_wait() or time.monotonic() > end.deadline:
-                    return  # the thread puts it
-                time.sleep(0.001)
+                    return
+                time.sleep(0.001)  # the listener's thread makes room, unless it is stuck
+        finally:
+            self._sentinel_claim.append(None)
+
+    def _put_one_sentinel(self) -> bool:
+        self._sentinels.append(None)  # first: it may be read at once
+        try:
+            use(self.queue, self.enqueue_sentinel)
+        except queues.Full:
+            self._sentinels.pop()
+            return False
+        except BaseException:
+            self._sentinels.pop()
+            self._owes_sentinel = False
+            raise
+        self._owes_sentinel = False
+        return True
 
     def stop(self) -> None:
         """End when everything in the queue is written, and wait for it, *drain_timeout* at most."""
@@ -217,7 +248,9 @@ class QueueListener(logging.handlers.QueueListener):
         elif self._end is not end:
             return  # another has started it again
         elif lifecycle.has_ended():
-            self._fill_vacancy(lambda: None)  # with nobody: see to what has come meanwhile
+            with contextlib.suppress(IndexError):
+                self._vacancy.pop()
+                self._go_direct()
         elif self._ended is not None:
             self._ended.join(1.0)  # it has nothing left to do
 
@@ -282,12 +315,16 @@ class QueueListener(logging.handlers.QueueListener):
 
     # The listener's thread.
 
-    def _monitor(self) -> None:
-        self.work(Shift(self._sinks))
+    def _monitor(self, ticket: deque[None]) -> None:
+        with contextlib.suppress(IndexError):  # taken back
+            ticket.pop()
+            self.work(Shift(self._sinks))
 
     def work(self, shift: Shift) -> None:
         """Attend to the queue, as the listener's thread, until the end of *shift*."""
         self._thread = threading.current_thread()
+        self._holder = _thread.get_ident()
+        starts = self._starts
         if self._owns_queue:
             self.queue.attend()
         is_well = False
@@ -298,24 +335,26 @@ class QueueListener(logging.handlers.QueueListener):
             shift.is_done = True
             ring(shift.bell)
             if not shift.is_over:
-                self._leave(is_well)
+                self._leave(is_well, starts)
             elif self._vacancy:  # the one that has relieved it has left before
                 self._tell_drained()
 
-    def _leave(self, is_well: bool) -> None:
-        end = self._end
-        if end is not None:
-            self._close_again()
-        if self._owns_queue:
-            self.queue.leave()
-        self._ended, self._thread = self._thread, None
-        self._tell_drained()
-        self._vacancy.append(None)
+    def _leave(self, is_well: bool, starts: int) -> None:
+        try:
+            if self._end is not None:
+                self._close_again()
+        finally:
+            if self._owns_queue:
+                self.queue.leave()
+            self._ended, self._thread = self._thread, None
+            self._tell_drained()
+            self._holder = None
+            self._vacancy.append(None)
         if not is_well:
             return  # the next record calls another
         if self._owns_queue and self.queue.qsize():  # it came in the very last moment
             self.queue.rouse()
-        elif end is not None and self._end is None:  # and so did a start
+        elif self._starts != starts and self._end is None:  # and so did a start
             self.start()
 
     def _tell_drained(self) -> None:
@@ -336,11 +375,13 @@ class QueueListener(logging.handlers.QueueListener):
         """Attend to the queue in this thread, which has taken the vacancy, until it is empty."""
         while True:
             try:
+                self._holder = _thread.get_ident()
                 self._sinks.run(Shift(self._sinks, is_callers=True), self._attend)
             finally:
+                self._holder = None
+                self._vacancy.append(None)
                 if self._owns_queue:
                     self.queue.leave()
-                self._vacancy.append(None)
             if not self._owns_queue or self.queue.empty():
                 return
             try:

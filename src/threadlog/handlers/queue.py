@@ -224,12 +224,12 @@ class QueueHandler(logging.handlers.QueueHandler):
             self._ledger.drop(record.levelno)
         else:
             shift.followed.add(id(self))
-            if own is not None and not own.is_over:
-                own.sinks.put_aside(own, self.prepare(record))
-            elif self._is_own:
-                self.queue.put_at_once(Derived(self.prepare(record)))
-            else:
+            ready = self.prepare(record)
+            if own is not None and own.sinks.put_aside(own, ready):
+                return True
+            if not self._is_own:
                 return False
+            self.queue.put_at_once(Derived(ready))
         return True
 
     # A queue that is not ours.

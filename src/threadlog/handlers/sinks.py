@@ -11,14 +11,13 @@ import _thread
 import contextlib
 import logging
 import os
-import sys
 import threading
 import time
 from collections import deque
 
 from threadlog.filters import stamp
 from threadlog.handlers import lifecycle
-from threadlog.handlers.backlog import Derived
+from threadlog.handlers.backlog import Backlog, Derived
 from threadlog.handlers.bell import make_bell, ring
 from threadlog.handlers.file import FileHandler
 from threadlog.handlers.ledger import Burst, level_of
@@ -75,8 +74,8 @@ class Shift:
         self.places = 0  # in the queue, that are free again
         self.book_at = 0.0
         self.is_slow = False  # the sinks took longer than that for one
-        # For the thread that watches. `since` and `is_over` change under the lock.
-        self.lock = threading.Lock()
+        # For the thread that watches. `since`, `is_over` and `aside` change under the lock.
+        self.lock = threading.RLock()
         self.since = 0.0  # when the sink was called; 0.0: none is being called
         self.is_over = False  # another thread goes on with what is left, or the process forked
         self.is_done = False  # the thread has ended
@@ -172,10 +171,17 @@ class Sinks:
 
         self.run(shift, action)
 
-    def put_aside(self, shift: Shift, record: logging.LogRecord) -> None:
-        """A sink has logged *record* in the middle of *shift*: it follows the one at hand."""
-        self.ledger.begin(is_derived=True)
-        shift.aside.append(record)
+    def put_aside(self, shift: Shift, record: logging.LogRecord) -> bool:
+        """A sink has logged *record* in the middle of *shift*: it follows the one at hand.
+
+        Return False if another goes on with what follows, who does not look for it any more.
+        """
+        with shift.lock:
+            if shift.is_over:
+                return False
+            self.ledger.begin(is_derived=True)
+            shift.aside.append(record)
+            return True
 
     def finish_batch(self, shift: Shift) -> None:
         """Give the records of the shift's batch to the sinks, and first the one at hand, if any."""
@@ -212,15 +218,20 @@ class Sinks:
         try:
             rendered = sink.render_batch([record for record in batch if record.levelno >= level])
         except BaseException as error:
+            shift.sink = None
             if shift.is_callers and not isinstance(error, Exception):
                 raise
             return  # one by one: it is raised again, by the record whose it is
         shift.places += len(batch)
         shift.written += len(batch)
-        shift.record = None
+        record, shift.record = shift.record, None
         batch.clear()
-        sink.write_batch(rendered)
-        shift.sink = None
+        try:
+            sink.write_batch(rendered)
+        except Exception:
+            self._report(shift, sink, record)
+        finally:
+            shift.sink = None
         if shift.aside and self._next(shift) is not None:
             self._finish_record(shift)
 
@@ -250,7 +261,7 @@ class Sinks:
             if shift.is_over:
                 return
             is_passed = False
-            self._settle(shift, record)
+            self._settle(shift)
             record = None
             if shift.aside or self.untold is not None or shift.is_callers:
                 record = self._next(shift)
@@ -268,8 +279,8 @@ class Sinks:
                 self._begin_telling(shift, dropped)
         return shift.record
 
-    def _settle(self, shift: Shift, record: Any) -> None:
-        """The sinks have had *record*: what has become of it?"""
+    def _settle(self, shift: Shift) -> None:
+        """The sinks have had the record at hand: what has become of it?"""
         has_failed = shift.failed > 0 and shift.took == 0
         if shift.burst is not None:
             shift.record = None
@@ -279,14 +290,19 @@ class Sinks:
             shift.record = None
             shift.written += 1
         else:
-            self.ledger.locked(self._lose, shift)
-            if has_failed:
-                self.ledger.locked(self.ledger.tell, level_of(record), shift.lost_to)
+            self._lose(shift, shift.lost_to if has_failed else "")
 
-    def _lose(self, shift: Shift) -> None:
-        shift.record = None
-        self.ledger.under_way -= 1
-        self.ledger.dropped += 1
+    def _lose(self, shift: Shift, told: str) -> None:
+        """The record at hand is lost: either both is noted, or none, if an interrupt comes."""
+
+        def lose(level: int) -> None:
+            shift.record = None
+            self.ledger.under_way -= 1
+            self.ledger.dropped += 1
+            if told:
+                self.ledger.tell(level, told)
+
+        self.ledger.locked(lose, level_of(shift.record))
 
     def _keep(self, burst: Burst) -> None:
         if self.untold is None:
@@ -317,21 +333,18 @@ class Sinks:
         if shift.burst is not None or (shift.batch and shift.batch[0] is shift.record):
             shift.record = None
         if shift.record is not None:
-            level = level_of(shift.record)
-            self.ledger.locked(self._lose, shift)
-            self.ledger.locked(self.ledger.tell, level, _INTERRUPTED)
+            self._lose(shift, _INTERRUPTED)
         for records in (shift.aside, shift.batch):
             while records:
-                level = level_of(records[0])
-                self.ledger.locked(self._lose_one_of, records, shift)
-                self.ledger.locked(self.ledger.tell, level, _INTERRUPTED)
+                self.ledger.locked(self._lose_one_of, records, shift, level_of(records[0]))
         self._book(shift)
 
-    def _lose_one_of(self, records: deque[Any], shift: Shift) -> None:
+    def _lose_one_of(self, records: deque[Any], shift: Shift, level: int) -> None:
         self.ledger.under_way -= 1
         self.ledger.dropped += 1
         shift.places += records is shift.batch
         records.popleft()
+        self.ledger.tell(level, _INTERRUPTED)
 
     def call(self, shift: Shift, record: Any) -> None:
         """Give *record* to one sink after the other, from `shift.position` on."""
@@ -418,6 +431,8 @@ class Sinks:
         """The time is up: nobody shall call the sinks that have not returned by now."""
         for sink in self.being_called():
             self._stuck.setdefault(id(sink), Burst(_STUCK))
+            if sink not in self.being_called():  # it has returned just now, and not looked there
+                self._stuck.pop(id(sink), None)
 
     def _misses(self, sink: logging.Handler, record: Any) -> bool:
         """Return whether *sink* is stuck with an earlier record, and count what it misses."""
@@ -459,20 +474,34 @@ class Sinks:
                 shift.bell.acquire(timeout=STUCK_AFTER)
 
     def _relieve(self, shift: Shift, since: float) -> Shift | None:
-        """End *shift* if it is in one call since *since*, and another sink waits for the record."""
+        """End *shift* if it is in one call since *since*, and others have something to get."""
         with shift.lock:
             sink, record = shift.sink, shift.record
             if shift.since != since or record is None:
                 return None
-            level = record.levelno if self.listener.respect_handler_level else sys.maxsize
-            if not any(
-                other is not sink and id(other) not in self._stuck and level >= other.level
+            others = [
+                other
                 for other in shift.handlers
-            ):
+                if other is not sink and id(other) not in self._stuck
+            ]
+            if not (others and self._have_some(others, shift)):
                 return None
             self._stuck[id(sink)] = Burst(_STUCK)
             shift.is_over = True
             return shift.successor()
+
+    def _have_some(self, others: list[logging.Handler], shift: Shift) -> bool:
+        """Return whether any record that waits is for one of *others*, as far as one can know."""
+        queue = self.listener.queue
+        if not isinstance(queue, Backlog) or not self.listener.respect_handler_level:
+            return True
+        least = min(getattr(other, "level", logging.NOTSET) for other in others)
+        behind = any(
+            level_of(shift.record) >= getattr(sink, "level", logging.NOTSET)
+            for sink in shift.handlers[shift.position + 1 :]
+            if sink in others
+        )
+        return behind or any(level_of(it) >= least for it in (*shift.batch, *queue.snapshot()))
 
     def _return(self, shift: Shift, sink: logging.Handler) -> None:
         """If *sink* was stuck, it has returned: tell it what it has missed, and let it go on."""
@@ -484,7 +513,9 @@ class Sinks:
             stamp(record)
             try:
                 sink.handle(record)
-            except Exception:
+            except BaseException as error:
+                if shift.is_callers and not isinstance(error, Exception):
+                    raise
                 self._report(shift, sink, record)
 
     def _take_missed(self, sink: int) -> Burst | None:
