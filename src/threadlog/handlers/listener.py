@@ -56,9 +56,10 @@ class QueueListener(logging.handlers.QueueListener):
     A sink, filter or formatter that raises is counted, and reported by the sink's `handleError`,
     once until the sink works again. The other sinks and later records go on. A sink that does not
     return within two seconds is left alone with its record, and has no others until it returns;
-    it is told then how many it has missed. (It is waited for as long as nothing is there
-    for the others, else the queue would be emptied for nobody.) What a sink logs itself to a handler of this queue follows after
-    the record at hand, one for each record, and what it logs about that one is dropped.
+    it is told then how many it has missed. (It is waited for as long as nothing is there for the
+    others, else the queue would be emptied for nobody.) What a sink logs itself to a handler of
+    this queue follows after the record at hand, one for each record, and what it logs about that
+    one is dropped.
 
     `stop` waits until everything in the queue is written, *drain_timeout* seconds at most; what
     is left then stays in the queue, and is reported on stderr. It does not wait in a sink's
