@@ -29,8 +29,8 @@ class Slow(logging.Handler):
         with open(PATH, "a") as file:
             file.write(self.format(record) + "\\n")
 
-def make(**options):
-    return QueueHandler(handlers=[Slow()], **options)
+def make(drain_timeout=60):  # however busy the machine
+    return QueueHandler(handlers=[Slow()], drain_timeout=drain_timeout)
 
 def log(handler, *messages):
     for message in messages:
@@ -112,7 +112,7 @@ ENDS = {
 def test_at_the_end_everything_is_written(program, path, end, kind):
     begin = "handler = make()"
     if kind == "queue.Queue":
-        begin = "q = queue.Queue(); handler = QueueHandler(q); QueueListener(q, Slow()).start()"
+        begin = "q = queue.Queue(); handler = QueueHandler(q); QueueListener(q, Slow(), drain_timeout=60).start()"
     done = program(f"{begin}\nlog(handler, *range(200))\n{textwrap.dedent(ENDS[end])}")
     assert (done.returncode, done.stderr) == (0, "")
     assert lines(path) == numbers(210 if "outlives" in end else 200)
@@ -141,7 +141,7 @@ def test_a_process_that_is_killed_loses_what_is_queued(program, path):
 def test_atexit_hooks_registered_before_and_after(program, path, kind):
     begin = "handler = make()"
     if kind == "queue.Queue":
-        begin = "q = queue.Queue(); handler = QueueHandler(q); QueueListener(q, Slow()).start()"
+        begin = "q = queue.Queue(); handler = QueueHandler(q); QueueListener(q, Slow(), drain_timeout=60).start()"
     done = program(
         f"""
         import early

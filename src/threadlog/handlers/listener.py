@@ -144,23 +144,20 @@ class QueueListener(logging.handlers.QueueListener):
             self._claimed_at = time.monotonic()
         elif self._holder is None and time.monotonic() > self._claimed_at + _STARTED_BY:
             self._vacancy.append(None)  # whoever took it was interrupted at once
-        try:
-            self._vacancy.pop()
-        except IndexError:  # there is one, or it is on its way
+        if not _take(self._vacancy):  # there is one, or it is on its way
             return
         ticket = deque([None])  # the thread takes it, or after an interrupt we take it back
         try:
-            if lifecycle.has_ended():
-                raise RuntimeError("no thread is started at the end")
-            lifecycle.drain_at_exit(self)  # the end may come before the thread does
-            start(ticket)
-        except RuntimeError:  # that, a subinterpreter, or too many threads
-            self._go_direct()
+            if not lifecycle.has_ended():  # no thread is started at the end
+                lifecycle.drain_at_exit(self)  # which may come before the thread does
+                with contextlib.suppress(RuntimeError):  # a subinterpreter, or too many threads
+                    start(ticket)
+                    return
         except BaseException:
-            with contextlib.suppress(IndexError):
-                ticket.pop()
+            if _take(ticket):
                 self._vacancy.append(None)
             raise
+        self._go_direct()
 
     def _make_thread(self, ticket: deque[None]) -> threading.Thread:
         return threading.Thread(target=self._monitor, args=(ticket,), name=_NAME, daemon=True)
@@ -172,14 +169,12 @@ class QueueListener(logging.handlers.QueueListener):
         _thread.start_new_thread(self._start_or_attend, (self._make_thread(ticket), ticket))
 
     def _start_or_attend(self, thread: threading.Thread, ticket: deque[None]) -> None:
-        try:
-            if lifecycle.has_ended():
-                raise RuntimeError("no thread is started at the end")
-            thread.start()
-        except RuntimeError:
-            with contextlib.suppress(IndexError):
-                ticket.pop()
-                self._go_direct()
+        if not lifecycle.has_ended():
+            with contextlib.suppress(RuntimeError):
+                thread.start()
+                return
+        if _take(ticket):
+            self._go_direct()
 
     def _go_direct(self) -> None:
         """Attend to the queue here, in the vacancy's place. Callers deliver from now on."""
@@ -212,9 +207,7 @@ class QueueListener(logging.handlers.QueueListener):
             here.later.append(self._put_sentinel)
             return
         self._owes_sentinel = True  # until it is there: the listener's thread looks at it
-        try:
-            self._sentinel_claim.pop()
-        except IndexError:  # another is at it
+        if not _take(self._sentinel_claim):  # another is at it
             return
         try:
             while self._owes_sentinel and not self._put_one_sentinel():
@@ -249,8 +242,7 @@ class QueueListener(logging.handlers.QueueListener):
         elif self._end is not end:
             return  # another has started it again
         elif lifecycle.has_ended():
-            with contextlib.suppress(IndexError):
-                self._vacancy.pop()
+            if _take(self._vacancy):
                 self._go_direct()
         elif self._ended is not None:
             self._ended.join(1.0)  # it has nothing left to do
@@ -317,8 +309,7 @@ class QueueListener(logging.handlers.QueueListener):
     # The listener's thread.
 
     def _monitor(self, ticket: deque[None]) -> None:
-        with contextlib.suppress(IndexError):  # taken back
-            ticket.pop()
+        if _take(ticket):  # else it was taken back
             self.work(Shift(self._sinks))
 
     def work(self, shift: Shift) -> None:
@@ -385,9 +376,7 @@ class QueueListener(logging.handlers.QueueListener):
                     self.queue.leave()
             if not self._owns_queue or self.queue.empty():
                 return
-            try:
-                self._vacancy.pop()
-            except IndexError:  # another attends to the rest
+            if not _take(self._vacancy):  # another attends to the rest
                 return
 
     def _attend(self, shift: Shift) -> None:
@@ -480,15 +469,20 @@ class _End:
 
     def claim(self) -> bool:
         """Return True to the one that gives up, and False to all others."""
-        try:
-            self._claims.pop()
-        except IndexError:
-            return False
-        return True
+        return _take(self._claims)
 
     @property
     def is_given_up(self) -> bool:
         return not self._claims
+
+
+def _take(tokens: deque[None]) -> bool:
+    """Take one of *tokens*, in one step that nothing can interrupt; False: there is none."""
+    try:
+        tokens.pop()
+    except IndexError:
+        return False
+    return True
 
 
 def wait_until(condition: Callable[[], bool], deadline: float) -> bool:
