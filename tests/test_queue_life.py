@@ -32,6 +32,9 @@ class Slow(logging.Handler):
 def make(drain_timeout=60):  # however busy the machine
     return QueueHandler(handlers=[Slow()], drain_timeout=drain_timeout)
 
+def listen(queue):
+    QueueListener(queue, Slow(), drain_timeout=60).start()
+
 def log(handler, *messages):
     for message in messages:
         handler.handle(logging.LogRecord("test", 20, "", 1, str(message), (), None))
@@ -107,13 +110,16 @@ ENDS = {
 }
 
 
+BEGIN = {
+    "own": "handler = make()",
+    "queue.Queue": "q = queue.Queue(); handler = QueueHandler(q); listen(q)",
+}
+
+
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("kind", ["own", "queue.Queue"])
 def test_at_the_end_everything_is_written(program, path, end, kind):
-    begin = "handler = make()"
-    if kind == "queue.Queue":
-        begin = "q = queue.Queue(); handler = QueueHandler(q); QueueListener(q, Slow(), drain_timeout=60).start()"
-    done = program(f"{begin}\nlog(handler, *range(200))\n{textwrap.dedent(ENDS[end])}")
+    done = program(f"{BEGIN[kind]}\nlog(handler, *range(200))\n{textwrap.dedent(ENDS[end])}")
     assert (done.returncode, done.stderr) == (0, "")
     assert lines(path) == numbers(210 if "outlives" in end else 200)
 
@@ -139,13 +145,10 @@ def test_a_process_that_is_killed_loses_what_is_queued(program, path):
 
 @pytest.mark.parametrize("kind", ["own", "queue.Queue"])
 def test_atexit_hooks_registered_before_and_after(program, path, kind):
-    begin = "handler = make()"
-    if kind == "queue.Queue":
-        begin = "q = queue.Queue(); handler = QueueHandler(q); QueueListener(q, Slow(), drain_timeout=60).start()"
     done = program(
         f"""
         import early
-        {begin}
+        {BEGIN[kind]}
         early.hooks.append(lambda: log(handler, "registered before"))
         atexit.register(lambda: log(handler, "registered after"))
         log(handler, *range(100))
