@@ -102,9 +102,7 @@ class Backlog(Ledger):
             or (self.overflow == "drop_old" and self.locked(self._displace, level))
         )
         if has_place:
-            self._records.append(record)
-            if self._is_unwatched:
-                self.rouse()
+            self._append(record)
         elif self.overflow == "direct":
             return False
         else:
@@ -125,11 +123,14 @@ class Backlog(Ledger):
         """Take *record* without waiting, or drop it for want of room."""
         level = level_of(record)
         if self._take_place(level):
-            self._records.append(record)
-            if self._is_unwatched:
-                self.rouse()
+            self._append(record)
         else:
             self.refuse(level)
+
+    def _append(self, record: Any) -> None:
+        self._records.append(record)
+        if self._is_unwatched:
+            self.rouse()
 
     def rouse(self) -> None:
         """Have a listener look."""

@@ -16,7 +16,14 @@ import time
 from threadlog.filters import stamp
 from threadlog.formatters import ThreadInfoFormatter
 from threadlog.handlers.append import AppendFile
-from threadlog.handlers.guard import TURN, filtered, report_error, substitute, turn
+from threadlog.handlers.guard import (
+    TURN,
+    filtered,
+    report_error,
+    substitute,
+    turn,
+    warning_of_loss,
+)
 from threadlog.handlers.lifecycle import renew_in_child
 from threadlog.rendering import render
 
@@ -47,18 +54,8 @@ class _Lost:
         self.reason = reason
 
     def as_record(self) -> logging.LogRecord:
-        since, until = (
-            time.strftime("%H:%M:%S", time.localtime(at)) for at in (self.since, self.until)
-        )
-        return logging.LogRecord(
-            "threadlog.handlers",
-            logging.WARNING,
-            __file__,
-            0,
-            "%d records lost from %s to %s: %s",
-            (self.count, since, until, self.reason),
-            None,
-        )
+        message = "%d records lost from %s to %s: %s"
+        return warning_of_loss(__file__, message, self.count, self.since, self.until, self.reason)
 
 
 class FileHandler(logging.FileHandler):

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import select
 import sys
+import time
 
 from threadlog.toggle import prepare
 
@@ -46,6 +47,16 @@ def filtered(handler: logging.Handler, record: logging.LogRecord) -> logging.Log
     if passed is not True and isinstance(passed, logging.LogRecord):  # 3.12+
         return passed
     return record if passed else None
+
+
+def warning_of_loss(
+    path: str, message: str, count: int, since: float, until: float, *rest: object
+) -> logging.LogRecord:
+    """Return a record that says how many are missing, and between which times of the wall clock."""
+    times = [time.strftime("%H:%M:%S", time.localtime(at)) for at in (since, until)]
+    return logging.LogRecord(
+        "threadlog.handlers", logging.WARNING, path, 0, message, (count, *times, *rest), None
+    )
 
 
 def report_error(handler: logging.Handler, record: logging.LogRecord) -> None:

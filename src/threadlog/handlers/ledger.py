@@ -10,7 +10,7 @@ import threading
 import time
 from collections import namedtuple
 
-from threadlog.handlers.guard import TURN
+from threadlog.handlers.guard import TURN, warning_of_loss
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class Burst:
         self.since = self.until = time.time()
         self.began = self.ended = time.monotonic()
 
-    def add(self, level: int, count: int = 1) -> None:
-        self.levels[level] = self.levels.get(level, 0) + count
+    def add(self, level: int) -> None:
+        self.levels[level] = self.levels.get(level, 0) + 1
         self.until = time.time()
         self.ended = time.monotonic()
 
@@ -75,17 +75,9 @@ class Burst:
         levels = ", ".join(
             f"{count} {logging.getLevelName(level)}" for level, count in sorted(self.levels.items())
         )
-        since, until = (
-            time.strftime("%H:%M:%S", time.localtime(at)) for at in (self.since, self.until)
-        )
-        return logging.LogRecord(
-            "threadlog.handlers",
-            logging.WARNING,
-            __file__,
-            0,
-            "%d records dropped from %s to %s (%s): %s",
-            (self.count(), since, until, levels, self.reason),
-            None,
+        message = "%d records dropped from %s to %s (%s): %s"
+        return warning_of_loss(
+            __file__, message, self.count(), self.since, self.until, levels, self.reason
         )
 
 
