@@ -596,7 +596,7 @@ def test_one_burst_is_told_once(sink):
 
 
 def test_a_burst_that_has_no_end_is_told_meanwhile(sink, monkeypatch):
-    from threadlog.handlers import ledger
+    from threadlog import ledger
 
     monkeypatch.setattr(ledger, "LONGEST_BURST", 0.0)
     with full(sink, capacity=2, overflow="drop_new") as handler:

@@ -167,7 +167,7 @@ def test_no_thread_is_started_at_the_end(program, path):
             threading.Thread.start = refuse
             sys.modules["_thread"].start_new_thread = refuse
             log(handler, "the first record of all")
-        import threadlog.handlers.lifecycle as lifecycle
+        import threadlog.lifecycle as lifecycle
         atexit.unregister(lifecycle._drain)
         atexit.register(last)
         atexit.register(lifecycle._drain)

@@ -5,10 +5,10 @@ write `threadlog.handlers` in the place of `logging` or `logging.handlers`.
 """
 
 from threadlog.handlers.file import FileHandler
-from threadlog.handlers.ledger import Statistics
 from threadlog.handlers.listener import QueueListener
 from threadlog.handlers.queue import QueueHandler
 from threadlog.handlers.rotation import RotatingFileHandler, TimedRotatingFileHandler
+from threadlog.ledger import Statistics
 
 __all__ = [
     "FileHandler",

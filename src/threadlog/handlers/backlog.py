@@ -14,9 +14,9 @@ import math
 import time
 from collections import deque
 
+from threadlog.guard import TURN, holds_logging_lock
 from threadlog.handlers.bell import make_bell, ring
-from threadlog.handlers.guard import TURN, holds_logging_lock
-from threadlog.handlers.ledger import Burst, Ledger, level_of
+from threadlog.ledger import Burst, Ledger, level_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ import time
 
 from threadlog.filters import stamp
 from threadlog.formatters import ThreadInfoFormatter
-from threadlog.handlers.append import AppendFile
-from threadlog.handlers.guard import (
+from threadlog.guard import (
     TURN,
     filtered,
     report_error,
@@ -24,7 +23,8 @@ from threadlog.handlers.guard import (
     turn,
     warning_of_loss,
 )
-from threadlog.handlers.lifecycle import renew_in_child
+from threadlog.handlers.append import AppendFile
+from threadlog.lifecycle import renew_in_child
 from threadlog.rendering import render
 
 TYPE_CHECKING = False

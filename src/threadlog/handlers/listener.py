@@ -12,20 +12,20 @@ import time
 import weakref
 from collections import deque
 
-from threadlog.handlers import lifecycle
+from threadlog import lifecycle
+from threadlog.guard import forget_at_exit, holds_logging_lock, say
 from threadlog.handlers.backlog import Backlog
 from threadlog.handlers.bell import ring
-from threadlog.handlers.guard import forget_at_exit, holds_logging_lock, say
-from threadlog.handlers.ledger import Burst, Ledger
 from threadlog.handlers.putting import use, use_here
 from threadlog.handlers.sinks import Shift, Sinks, shift_here
+from threadlog.ledger import Burst, Ledger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Self
 
-    from threadlog.handlers.ledger import Statistics
+    from threadlog.ledger import Statistics
 
 _NAME = "threadlog-listener"
 _STARTED_BY = 10.0  # seconds: whoever was about to start a thread has done so, or never will

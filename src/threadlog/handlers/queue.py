@@ -10,14 +10,14 @@ import queue as queues
 import threading
 import time
 
+from threadlog import lifecycle
 from threadlog.filters import stamp
-from threadlog.handlers import lifecycle
+from threadlog.guard import filtered, report_error, say, shown, substitute
 from threadlog.handlers.backlog import OVERFLOW, QUIET, Backlog, Derived
-from threadlog.handlers.guard import filtered, report_error, say, shown, substitute
-from threadlog.handlers.ledger import Ledger
 from threadlog.handlers.listener import QueueListener, without_thread
 from threadlog.handlers.putting import use, use_here
 from threadlog.handlers.sinks import shift_here
+from threadlog.ledger import Ledger
 from threadlog.toggle import own_formatter
 
 TYPE_CHECKING = False
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from threadlog.handlers.ledger import Statistics
     from threadlog.handlers.sinks import Shift
+    from threadlog.ledger import Statistics
 
 _LogRecord = logging.LogRecord
 _new = object.__new__

@@ -15,19 +15,19 @@ import threading
 import time
 from collections import deque
 
+from threadlog import lifecycle
 from threadlog.filters import stamp
-from threadlog.handlers import lifecycle
 from threadlog.handlers.backlog import Backlog, Derived
 from threadlog.handlers.bell import make_bell, ring
 from threadlog.handlers.file import FileHandler
-from threadlog.handlers.ledger import Burst, level_of
+from threadlog.ledger import Burst, level_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Protocol
 
-    from threadlog.handlers.ledger import Ledger
+    from threadlog.ledger import Ledger
 
     class Listener(Protocol):
         queue: Any

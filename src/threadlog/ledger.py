@@ -10,7 +10,7 @@ import threading
 import time
 from collections import namedtuple
 
-from threadlog.handlers.guard import TURN, warning_of_loss
+from threadlog.guard import TURN, warning_of_loss
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
