@@ -23,6 +23,9 @@ LAYERS = {
     "handlers.bell": 0,
     "lifecycle": 0,
     "handlers.putting": 0,
+    "children.address": 0,
+    "children.frames": 0,
+    "children.levels": 0,
     "identity": 1,
     "handlers.append": 1,
     "handlers.compress": 1,
@@ -31,17 +34,25 @@ LAYERS = {
     "toggle": 4,
     "workers": 5,
     "guard": 5,
-    "__init__": 6,
     "handlers.file": 6,
     "ledger": 6,
+    "records": 6,
+    "children.sender": 6,
     "handlers.rotation": 7,
     "handlers.backlog": 7,
+    "children.delivery": 7,
+    "children.forwarder": 7,
+    "children.receiver": 7,
     "handlers.sinks": 8,
+    "children.joining": 8,
     "handlers.listener": 9,
+    "children.hosting": 9,
     "handlers.queue": 10,
-    "cli": 11,
+    "children": 10,
     "handlers": 11,
-    "__main__": 12,
+    "__init__": 11,
+    "cli": 12,
+    "__main__": 13,
 }
 
 
@@ -103,6 +114,7 @@ def test_importing_brings_nothing_heavy_along():
     loaded = loaded_by("threadlog")
     heavy = {"multiprocessing", "asyncio", "json", "concurrent.futures", "typing", "tqdm", "rich"}
     heavy |= {"socket", "logging.handlers", "argparse", "inspect", "subprocess"}
+    heavy |= {"threadlog.children.hosting", "threadlog.records"}
     heavy |= {"threadlog.handlers"}  # for those who name it; it imports logging.handlers
     assert "threadlog.workers" in loaded
     assert heavy & (loaded - loaded_by("logging")) == set()  # logging itself brings some on 3.14

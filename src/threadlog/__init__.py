@@ -1,5 +1,11 @@
 """Logging for concurrent programs: every line tells who wrote it."""
 
+from threadlog.children import (
+    attach,
+    logging_from_children,
+    start_logging_from_children,
+    stop_logging_from_children,
+)
 from threadlog.errors import WorkError
 from threadlog.filters import ThreadInfoFilter
 from threadlog.formatters import ThreadInfoFormatter
@@ -19,11 +25,15 @@ __all__ = [
     "ThreadInfoFormatter",
     "ThreadedWorker",
     "WorkError",
+    "attach",
     "do_threaded_work",
     "is_logging_with_thread_info",
     "iter_threaded_work",
     "logging_context",
+    "logging_from_children",
     "logging_with_thread_info",
+    "start_logging_from_children",
     "start_logging_with_thread_info",
+    "stop_logging_from_children",
     "stop_logging_with_thread_info",
 ]

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     class AfterFork(Protocol):
         def after_fork(self) -> None: ...
 
+    class Ending(Protocol):
+        def end(self) -> object: ...
+
     class Draining(Protocol):
         def finish(self) -> object: ...
         def stop(self) -> None: ...
@@ -45,6 +48,18 @@ def is_drained(thing: Draining) -> None:
 def has_ended() -> bool:
     """Return whether the process is at its end: everything was drained, nothing is to start."""
     return _has_ended
+
+
+def end_after_children(thing: Ending) -> None:
+    """Call `thing.end()` when this process ends, after multiprocessing's children have ended."""
+    from multiprocessing import util
+
+    def register(_: object = None) -> None:
+        util.Finalize(None, thing.end, exitpriority=-500)
+
+    register()
+    # A child that imports us before it begins forgets its finalizers then.
+    util.register_after_fork(thing, register)
 
 
 def _drain() -> None:

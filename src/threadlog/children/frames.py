@@ -1,0 +1,47 @@
+"""Frames: messages on a stream. Four bytes tell a message's length, most significant first."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_HEADER = 4
+
+
+def frame(message: bytes) -> bytes:
+    """Return *message* with its length in front."""
+    return len(message).to_bytes(_HEADER, "big") + message
+
+
+class Frames:
+    """Puts messages together again from the pieces in which they arrive.
+
+    *limit*: the longest message, in bytes. Who announces a longer one speaks another language:
+    `is_broken`, and nothing more is understood.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.is_broken = False
+        self.expected = 0  # bytes of the message that is under way
+        self._pending = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the messages that are complete with *data*. May be left before the last."""
+        pending = self._pending
+        pending += data
+        at = self.expected = 0
+        try:
+            while not self.is_broken and len(pending) >= at + _HEADER:
+                begin = at + _HEADER
+                size = int.from_bytes(pending[at:begin], "big")
+                self.is_broken = size > self.limit
+                end = begin + size
+                if self.is_broken or len(pending) < end:
+                    self.expected = size
+                    return
+                at = end
+                yield bytes(pending[begin:end])
+        finally:
+            del pending[:at]
