@@ -33,6 +33,7 @@ bench: $(VENV)/installed-demo $(VENV)/installed-bench  ## ratios, side by side
 	$(RUN) bench/file_handlers.py
 	$(RUN) bench/shared_file.py
 	$(RUN) bench/queue_handler.py
+	$(RUN) bench/children.py
 
 $(VENV)/installed-demo: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --editable .
