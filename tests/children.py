@@ -10,7 +10,7 @@ METHODS = ("fork", "forkserver", "spawn")
 
 # What every program begins with. What children do stands at the module's level, so that a spawned
 # child finds it; what only the parent does stands in main().
-HEAD = """
+HEAD = '''
 import json, logging, logging.config, multiprocessing, os, signal, sys, threading, time, warnings
 from concurrent.futures import ProcessPoolExecutor
 import threadlog
@@ -45,6 +45,15 @@ def messages():
     threadlog.stop_logging_from_children()  # has handled all that has come
     return [record.getMessage() for record in kept.records]
 
+def judge(workers, records):
+    """Return what is wrong: the numbers of each worker must be complete and in order."""
+    came = {}
+    for record in kept.records:
+        worker, number = record.args
+        came.setdefault(worker, []).append(number)
+    return {worker: [len(numbers), numbers[:3]] for worker in range(workers)
+            if (numbers := came.get(worker, [])) != list(range(records))}
+
 def eventually(condition):
     end = time.monotonic() + 30
     while not condition():
@@ -53,7 +62,7 @@ def eventually(condition):
 
 def answer(value):
     print(json.dumps(value), flush=True)
-"""
+'''
 
 
 def write_program(folder, code):

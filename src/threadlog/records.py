@@ -112,7 +112,7 @@ def decode(data: bytes) -> logging.LogRecord:
     if "extra" in fields:
         fields.update(fields.pop("extra"))
     fields["relativeCreated"] = fields["created"] * 1000 - _START
-    if not (type(fields["name"]) is str and type(fields["levelno"]) is int):
+    if type(fields["levelno"]) is not int or not isinstance(fields["name"], (str, type(None))):
         raise ValueError("a record needs a name and a level")
     if logging.getLogRecordFactory() is not _LogRecord:
         return logging.makeLogRecord(fields)

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import logging
 
-from threadlog.guard import report_error
+from threadlog.guard import report_error, say
 from threadlog.records import decode
 
 _reporter = logging.Handler()  # its handleError tells of what a logger's filter or handler raised
+_has_complained = False
 
 
-def deliver(data: bytes) -> bool:
-    """Give the record in *data* to the logger of its name. Return whether there was one in it.
+def deliver(data: bytes) -> None:
+    """Give the record in *data* to the logger of its name.
 
     What loggers and handlers raise is reported as `logging.Handler.handleError` does.
     """
+    global _has_complained
     try:
         record = decode(data)
     except Exception:
-        return False
+        if not _has_complained:
+            _has_complained = True
+            say("threadlog: something that a child has sent is no record")
+        return
     try:
         _handle(record)
     except BaseException:  # SystemExit, too: who logs would have got it, and is not here
         report_error(_reporter, record)
-    return True
 
 
 def _handle(record: logging.LogRecord) -> None:
@@ -40,7 +44,7 @@ def _handle(record: logging.LogRecord) -> None:
         if logger.isEnabledFor(record.levelno):
             logger.handle(record)
         return
-    ancestor = record.name
+    ancestor = record.name or ""
     while ancestor and not isinstance(logger, logging.Logger):
         ancestor = ancestor.rpartition(".")[0]
         logger = manager.loggerDict.get(ancestor)

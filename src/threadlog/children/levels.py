@@ -65,7 +65,7 @@ class Levels:
     def _find_least(self, name: str) -> int:
         if self.loggers.get(name, (0, False))[1]:
             return _NOTHING
-        ancestor, level = name, 0
+        ancestor, level = name or "", 0
         while ancestor and not level:
             level = self.loggers.get(ancestor, (0, False))[0]
             ancestor = ancestor.rpartition(".")[0]

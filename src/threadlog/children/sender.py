@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import select
 import socket
@@ -30,11 +29,10 @@ _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)  # a program may have SIGPIPE ki
 class _Frame:
     """One that is being sent, and how many bytes of it each step has sent."""
 
-    __slots__ = ("data", "is_sent", "steps")
+    __slots__ = ("data", "steps")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
-        self.is_sent = False
         self.steps: list[int] = []
 
 
@@ -83,8 +81,10 @@ class Sender:
 
     def try_open(self) -> None:
         """Connect if possible, soon after a fork: later the process may be another user's."""
-        with contextlib.suppress(OSError, ValueError):
+        try:
             self.open()
+        except (OSError, ValueError):
+            self._next_try = 0.0  # the first record tries again
 
     def send(self, message: bytes) -> bool:
         """Return whether the kernel has taken *message*, or some of it and keeps the rest in line.
@@ -115,7 +115,7 @@ class Sender:
         frames = self._frames
         frames.append(new)
         self._send_all(end)
-        if new.is_sent or new.steps:
+        if new.steps:
             return True
         try:
             frames.remove(new)
@@ -132,7 +132,6 @@ class Sender:
                     if not self._poll("POLLOUT", end):
                         self._is_slow = True
                         return
-                first.is_sent = True
                 try:  # noqa: SIM105  contextlib.suppress would cost as much as half the rest
                     frames.remove(first)  # not popleft(): an interrupting sender may have done it
                 except ValueError:
@@ -147,21 +146,19 @@ class Sender:
         """Send as much of *first* as there is room for. Return whether nothing is left of it."""
         if self._socket is None:
             self._reconnect()
-        done = sum(first.steps)
-        if done == len(first.data):
-            return True
-        rest = memoryview(first.data)[done:] if done else first.data
+        data, steps = first.data, first.steps
+        rest = map(data.__getitem__, map(slice, map(sum, (steps,)), (None,)))
         try:
-            # In one step of the interpreter: no signal handler comes between the sending and the
-            # note of how much was sent.
-            first.steps.extend(map(self._socket.send, (rest,), (_NO_SIGNAL,)))  # type: ignore[union-attr]
+            # In one step of the interpreter: what is left, its sending, and the note of how much
+            # was sent. A signal handler that comes before may send it all, and then nothing is.
+            steps.extend(map(self._socket.send, rest, (_NO_SIGNAL,)))  # type: ignore[union-attr]
         except BlockingIOError:
             return False
-        except OSError:
+        except (OSError, AttributeError):
             self._listen()  # it may have said why
             self.close()
             return False
-        return sum(first.steps) == len(first.data)
+        return sum(steps) == len(data)
 
     def _reconnect(self) -> None:
         if time.monotonic() < self._next_try:
@@ -180,6 +177,7 @@ class Sender:
         except OSError:
             connected.close()
             raise
+        self.close()  # an interrupting sender's
         self._incoming = Frames(LONGEST_NEWS)
         self._socket = connected
         self.is_dismissed = False
