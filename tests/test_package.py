@@ -50,6 +50,7 @@ LAYERS = {
     "handlers.queue": 10,
     "children": 10,
     "handlers": 11,
+    "pytest_plugin": 11,
     "__init__": 11,
     "cli": 12,
     "__main__": 13,

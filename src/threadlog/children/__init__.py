@@ -65,6 +65,16 @@ def logging_from_children() -> Iterator[None]:
         host.release(claim)
 
 
+def settle(wait: float) -> bool:
+    """Return whether all is handled that children have logged by now, after *wait* seconds at most.
+
+    Without a claim there is nothing to wait for.
+    """
+    from threadlog.children.hosting import host
+
+    return host.settle(wait)
+
+
 def attach() -> bool:
     """Send this process's records to the parent that has started logging from its children.
 

@@ -41,7 +41,7 @@ class _Host:
 
     def settle(self, wait: float) -> bool:
         receiver = self._receiver
-        return receiver is not None and receiver.settle(wait)
+        return receiver is None or receiver.settle(wait)
 
     def after_fork(self) -> None:
         address, receiver = self._address, self._receiver
