@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import logging
+import multiprocessing
 import os
 import re
 import signal
@@ -285,6 +286,54 @@ def test_ctrl_c_ends_it_without_a_traceback(tree):
     ) as process:
         assert "INFO added up" in process.stderr.readline()  # it is at work
         process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert process.returncode == 130
+    assert out == ""
+    assert "Traceback" not in err
+
+
+def test_the_lines_of_processes_come_through_the_parents_handlers_in_one_log():
+    done = run("demo", "--numbers", 1000, "--processes", 2)
+    assert done.returncode == 0, done.stderr
+    methods = multiprocessing.get_all_start_methods()
+    for method in methods:
+        assert f"{method}: sum of 1 to 1000 in 16 segments: 500500\n" in done.stdout
+    assert done.stdout.count("sequential result: 500500 equal\n") == len(methods) == 3
+    who = re.compile(
+        r"\[((?:Fork|Spawn|ForkServer)Process-\d+) pid (\d+) tid \2 MainThread\]"
+        r" \d\d:\d\d:\d\d INFO added up \d+ to \d+: \d+"
+    )
+    writers = [who.fullmatch(line)[1] for line in done.stderr.splitlines()]
+    assert len(writers) == 16 * 3
+    counted = dict(re.findall(r"^  (\w+Process-\d+) +(\d+) ", done.stdout, re.M))
+    assert counted == {name: str(writers.count(name)) for name in set(writers)}
+
+
+def test_the_check_of_processes_catches_a_saboteur(mocker, capsys):
+    mocker.patch.object(multiprocessing, "get_all_start_methods", return_value=["spawn"])
+    mocker.patch.object(cli, "_add_up_alone", return_value=500501)
+    assert cli.main(["demo", "--numbers", "1000", "--processes", "1"]) == 1
+    assert "sequential result: 500501 NOT EQUAL\n" in capsys.readouterr().out
+
+
+def test_threads_and_processes_exclude_each_other(tree):
+    done = demo(tree, "--threads", 2, "--processes", 2)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "not allowed with argument --threads" in done.stderr
+
+
+def test_ctrl_c_in_the_terminal_ends_processes_without_a_traceback():
+    with subprocess.Popen(
+        [*THREADLOG, "demo", "--numbers", "10_000_000_000", "--processes", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env=environment(),
+        start_new_session=True,
+    ) as process:
+        assert "INFO added up" in process.stderr.readline()
+        os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate()
     assert process.returncode == 130
     assert out == ""

@@ -1,4 +1,4 @@
-"""The command line: `threadlog demo` shows do_threaded_work at its work, and checks its results."""
+"""The command line: `threadlog demo` shows threads or processes at work, and checks the results."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ import errno
 import io
 import logging
 import os
+import signal
 import stat
 import sys
 import sysconfig
 import threading
 import time
+import warnings
 
-from threadlog import __version__, do_threaded_work
+from threadlog import (
+    __version__,
+    do_threaded_work,
+    logging_from_children,
+    logging_with_thread_info,
+)
 from threadlog.escape import escape_line
 
 TYPE_CHECKING = False
@@ -28,6 +35,7 @@ _log = logging.getLogger("threadlog.demo")
 
 _MOST = 10_000_000_000  # numbers to add up: minutes of work
 _MOST_THREADS = 1000
+_MOST_PROCESSES = 61  # of ProcessPoolExecutor on Windows
 _SEGMENTS = 16
 _LONGEST_SEGMENT = (
     1_250_000  # Ctrl-C waits for the segments under way, and sum() looks for no signal
@@ -69,8 +77,9 @@ def _main(argv: list[str] | None) -> int:
     parser.add_argument("--version", action="version", version=f"threadlog {__version__}")
     demo = parser.add_subparsers(dest="command", metavar="command").add_parser(
         "demo",
-        help="do some work in threads and show who wrote each line",
-        description="Add up numbers and count words in threads, and check the results.",
+        help="do some work in threads or processes and show who wrote each line",
+        description="Add up numbers and count words in threads, or add up numbers in processes"
+        " under each start method, and check the results.",
     )
     demo.add_argument(
         "--numbers",
@@ -85,16 +94,29 @@ def _main(argv: list[str] | None) -> int:
         metavar="DIR",
         help="count the words of the .py files below DIR (default: the standard library)",
     )
-    demo.add_argument(
+    workers = demo.add_mutually_exclusive_group()
+    workers.add_argument(
         "--threads",
         type=_whole(_MOST_THREADS),
         metavar="N",
         help="at most N threads (default: the processors and four, at most 32)",
     )
+    workers.add_argument(
+        "--processes",
+        type=_whole(_MOST_PROCESSES),
+        metavar="N",
+        help="add up the numbers in N processes, under each start method, and count no words",
+    )
     arguments = parser.parse_args(argv)
     if arguments.command is None:
         parser.print_help(sys.stderr)
         return 2
+    if arguments.processes:
+        with (
+            _logging_to_stderr(),
+            logging_with_thread_info(prefix="[%(processName)s %(thread_info)s] "),
+        ):
+            return 0 if _add_up_in_processes(arguments.numbers, arguments.processes) else 1
     if not os.path.isdir(arguments.path):
         demo.error(f"--path {arguments.path!r} is no directory")
     unlisted: list[OSError] = []
@@ -163,14 +185,73 @@ def _paint(stream: TextIO | None, colour: int, text: str) -> str:
 
 
 def _add_up_all(numbers: int, threads: int | None) -> bool:
-    end = numbers + 1
-    step = min(-(-numbers // _SEGMENTS), _LONGEST_SEGMENT)
-    segments = [range(low, min(low + step, end)) for low in range(1, end, step)]
+    segments = _segments(numbers)
     sums, seconds = _work(segments, _add_up, threads)
     total = sum(part for part in sums if isinstance(part, int))
-    _summarize(f"sum of 1 to {numbers} in {len(segments)} segments: {total}", seconds)
+    _summarize(f"sum of 1 to {numbers} in {len(segments)} segments: {total}", "thread", seconds)
+    return _check(total, _add_up_alone(numbers))
+
+
+def _add_up_in_processes(numbers: int, processes: int) -> bool:
+    import multiprocessing
+
+    segments = _segments(numbers)
+    alone = 0
+    rights = []
+    for method in multiprocessing.get_all_start_methods():
+        with logging_from_children():  # at its end all their lines are there
+            done = _work_in_processes(segments, processes, method)
+        seconds: dict[str, list[float]] = {}
+        for name, taken, _ in done:
+            seconds.setdefault(name, []).append(taken)
+        total = sum(part for _, _, part in done)
+        title = f"{method}: sum of 1 to {numbers} in {len(segments)} segments: {total}"
+        _summarize(title, "process", seconds)
+        alone = alone or _add_up_alone(numbers)
+        rights.append(_check(total, alone))
+    return all(rights)
+
+
+def _work_in_processes(
+    segments: Sequence[range], processes: int, method: str
+) -> list[tuple[str, float, int]]:
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    pool = ProcessPoolExecutor(
+        processes, multiprocessing.get_context(method), _leave_interrupts_to_the_parent
+    )
+    try:
+        with warnings.catch_warnings():
+            # Python 3.12 and later warn of a fork beside any thread. The one that receives the
+            # records holds nothing that a child needs.
+            warnings.filterwarnings("ignore", category=DeprecationWarning)
+            return list(pool.map(_add_up_timed, segments))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _add_up_timed(segment: range) -> tuple[str, float, int]:
+    import multiprocessing
+
+    start = time.perf_counter()
+    total = _add_up(segment)
+    return multiprocessing.current_process().name, time.perf_counter() - start, total
+
+
+def _segments(numbers: int) -> list[range]:
+    end = numbers + 1
+    step = min(-(-numbers // _SEGMENTS), _LONGEST_SEGMENT)
+    return [range(low, min(low + step, end)) for low in range(1, end, step)]
+
+
+def _add_up_alone(numbers: int) -> int:
     # A generator, unlike sum(range()), lets Ctrl-C through.
-    return _check(total, sum(number for number in range(1, end)))
+    return sum(number for number in range(1, numbers + 1))
 
 
 def _add_up(segment: range) -> int:
@@ -183,7 +264,7 @@ def _count_all_words(files: list[str], root: str, threads: int | None) -> bool:
     counts, seconds = _work(files, _count_words, threads)
     done = [file for file, count in zip(files, counts, strict=True) if isinstance(count, int)]
     total = sum(count for count in counts if isinstance(count, int))
-    _summarize(f"words of {len(done)} files below {root}: {total}", seconds)
+    _summarize(f"words of {len(done)} files below {root}: {total}", "thread", seconds)
     failed = _paint(sys.stdout, _RED, "failed")
     for file, count in zip(files, counts, strict=True):
         if isinstance(count, Exception):
@@ -229,10 +310,10 @@ def _work(
     return outcomes, seconds
 
 
-def _summarize(title: str, seconds: Mapping[str, Sequence[float]]) -> None:
+def _summarize(title: str, worker: str, seconds: Mapping[str, Sequence[float]]) -> None:
     width = max(map(len, seconds))
     print(escape_line(title))
-    head = f"{'thread':{width}}  {'items':>6}  {'seconds busy':>12}"
+    head = f"{worker:{width}}  {'items':>6}  {'seconds busy':>12}"
     print(f"  {_paint(sys.stdout, _DIM, head)}")
     for name in sorted(seconds, key=lambda name: (len(name), name)):
         print(f"  {name:{width}}  {len(seconds[name]):6}  {sum(seconds[name]):12.3f}")
