@@ -260,7 +260,7 @@ def test_attach_without_a_parent_that_answers_does_nothing(program, address, rea
         def main():
             sys.stderr = open("stderr", "w")
             answer(threadlog.attach())
-            assert logging.getLogger().parent is None
+            assert logging.getLogger().handlers == []
             sys.stderr.flush()
             answer(open("stderr").read().replace(str(os.getpid()), "PID"))
         """,
@@ -574,6 +574,50 @@ def test_a_null_handler_and_a_logger_that_does_not_propagate_are_no_set_up(progr
         method,
     )
     assert got == ["null handler", "alone", "by multiprocessing"]
+
+
+@each_method
+def test_what_asks_whether_logging_is_set_up_finds_that_it_is(program, method):
+    got = program(
+        """
+        def work():
+            logging.info("by the module's function, which calls basicConfig")
+            logging.basicConfig()
+            if not logging.getLogger().handlers:
+                logging.basicConfig(level="INFO")
+            log.info("after")
+
+        def main(method):
+            keep()
+            threadlog.start_logging_from_children()
+            run(method, work)
+            answer(messages())
+        """,
+        method,
+    )
+    assert got == ["by the module's function, which calls basicConfig", "after"]
+
+
+@each_method
+def test_a_child_that_removes_all_handlers_is_heard(program, method):
+    got = program(
+        """
+        def work():
+            logging.getLogger().handlers.clear()
+            log.info("cleared")
+            logging.config.dictConfig({"version": 1, "disable_existing_loggers": False,
+                                       "root": {"level": "INFO"}})
+            log.info("configured without handlers")
+
+        def main(method):
+            keep()
+            threadlog.start_logging_from_children()
+            run(method, work)
+            answer(messages())
+        """,
+        method,
+    )
+    assert got == ["cleared", "configured without handlers"]
 
 
 # Claims

@@ -13,6 +13,8 @@ from threadlog.records import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from threadlog.children.levels import Levels
     from threadlog.children.sender import Sender
 
@@ -23,9 +25,9 @@ _REASON = "the parent process did not take them"
 class Forwarder(logging.Handler):
     """Sends each record for which this process has no handler of its own.
 
-    It stands behind the root logger, as the parent of that, where nobody sees it who looks whether
-    logging has been set up; and it takes the place of `logging.lastResort`, for loggers that do not
-    propagate. Thread-safe without a lock of the handler's.
+    It is on the root logger, so that logging is set up for whoever asks, and takes the place of
+    `logging.lastResort`, for loggers that do not propagate and for a root logger that was emptied.
+    Thread-safe without a lock of the handler's.
     """
 
     def __init__(self, sender: Sender, levels: Levels) -> None:
@@ -43,11 +45,19 @@ class Forwarder(logging.Handler):
 
     def stand_in(self) -> None:
         """Begin to take this process's records."""
-        behind = logging.Logger("threadlog.children")
-        behind.handlers = [self]
-        behind.propagate = False
-        logging.root.parent = behind
+        logging.root.addHandler(self)
         logging.lastResort = self
+        self._basic_config = logging.basicConfig
+        logging.basicConfig = self._make_way
+
+    def _make_way(self, **options: Any) -> None:
+        """Do what `logging.basicConfig` does where logging is not set up.
+
+        Without options it is what `logging.info` and its like do first, and has nothing to do.
+        """
+        if options and logging.root.handlers == [self]:
+            logging.root.removeHandler(self)
+        self._basic_config(**options)
 
     def after_fork(self) -> None:
         """Have a connection of its own in a child."""
@@ -58,7 +68,7 @@ class Forwarder(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> bool:
         try:
-            if not _is_handled_here(record):
+            if not self._is_handled_here(record):
                 stamp(record)
                 self._forward(record)
         except Exception:
@@ -80,6 +90,18 @@ class Forwarder(logging.Handler):
             self._last_resort.handle(record)
         if self.sender.levels is not self._levels:
             self._take_levels()
+
+    def _is_handled_here(self, record: logging.LogRecord) -> bool:
+        """Return whether the record's logger has a handler of this process, at any level."""
+        logger: Any = logging.root.manager.loggerDict.get(record.name)
+        if not isinstance(logger, logging.Logger):
+            logger = logging.root
+        while logger is not None:
+            for handler in logger.handlers:
+                if handler is not self and type(handler) is not logging.NullHandler:
+                    return True
+            logger = logger.parent if logger.propagate else None
+        return False
 
     def _take_levels(self) -> None:
         levels, before = self.sender.levels, self._levels
@@ -110,18 +132,3 @@ class Forwarder(logging.Handler):
     def stop(self) -> None: ...
 
     def let_go(self) -> None: ...
-
-
-def _is_handled_here(record: logging.LogRecord) -> bool:
-    """Return whether the record's logger has a handler of this process, at any level."""
-    logger = logging.root.manager.loggerDict.get(record.name)
-    if not isinstance(logger, logging.Logger):
-        logger = logging.root
-    while True:
-        for handler in logger.handlers:
-            if type(handler) is not logging.NullHandler:
-                return True
-        parent = logger.parent
-        if not logger.propagate or parent is None or logger is logging.root:
-            return False
-        logger = parent
