@@ -787,3 +787,29 @@ def test_a_limit_on_open_files_neither_stops_the_listener_nor_spins(program):
         """
     )
     assert got == [True, ["hello"]]
+
+
+def test_a_handler_may_stop_what_calls_it_or_fork(program):
+    got = program(
+        """
+        class Forking(logging.Handler):
+            def handle(self, record):  # without its lock, which a fork would make anew
+                if record.msg == "fork" and os.fork() == 0:
+                    return  # the child goes on in the middle of receiving
+                if record.msg == "stop":
+                    threadlog.stop_logging_from_children()
+
+        def work():
+            for text in ("a", "fork", "b", "stop"):
+                log.info(text)
+
+        def main():
+            keep()
+            logging.getLogger().addHandler(Forking())
+            threadlog.start_logging_from_children()
+            run("fork", work)
+            eventually(lambda: threading.active_count() == 1)
+            answer([record.getMessage() for record in kept.records])
+        """
+    )
+    assert got == ["a", "fork", "b", "stop"]

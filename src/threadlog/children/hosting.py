@@ -48,7 +48,10 @@ class _Host:
         self.__init__()  # type: ignore[misc]
         if receiver is not None:
             receiver.after_fork()
-            joining.join_after_fork(address)
+            try:
+                joining.join_after_fork(address)
+            except Exception as error:
+                say(f"threadlog: log records do not reach the parent: {error!r}")
 
     def end(self) -> None:
         """Stop at the end of the process."""

@@ -31,6 +31,9 @@ _PIECE = 64 * 1024  # bytes: as much of each connection is read in turn
 BUDGET = 64 * 1024 * 1024  # bytes of unfinished messages that are longer than a piece
 STALLED = 10.0  # seconds: who has some of the budget, and goes on with its message no more
 
+# Seconds. As long nobody who sends must wake us: to wake a process at each record costs more than
+# all the rest of sending it.
+_REST = 0.001
 _LOOK = 0.5  # seconds between two looks at the loggers' levels, while there are children
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
@@ -99,13 +102,14 @@ class Receiver:
             connection.socket.close()
 
     def _ask(self, to_stop: bool, wait: float) -> bool:
-        if self._is_closed or threading.current_thread() is self._thread:
+        if self._is_closed:
             return False
         done = threading.Event()
         self._requests.append((to_stop, time.monotonic() + wait, done))
         with contextlib.suppress(OSError):  # it has more than enough to wake it, or has ended
             self._waker.send(b"\0")
-        return done.wait(wait)
+        # A handler that asks in our own thread is answered when it has returned.
+        return threading.current_thread() is self._thread or done.wait(wait)
 
     def _run(self) -> None:
         while not self._is_closed:
@@ -116,13 +120,21 @@ class Receiver:
                 time.sleep(_LOOK)
 
     def _serve(self) -> None:
+        may_rest = True
         for key, _ in self._selector.select(self._timeout()):
+            if self._is_closed:  # a handler has forked, and this is the child
+                return
             if key.fileobj is self._listening:
                 self._accept()
             elif key.fileobj is self._awake:
                 self._awake.recv(4096)
-            else:
-                self._read(key.data)
+                may_rest = False
+            elif self._read(key.data):
+                may_rest = False
+        if may_rest and not self._requests:
+            time.sleep(_REST)
+        if self._is_closed:
+            return
         self._look_after()
         while self._requests:
             self._answer(*self._requests.popleft())
@@ -187,7 +199,7 @@ class Receiver:
         self._release(connection)
 
     def _read(self, connection: _Connection) -> bool:
-        """Take a piece of what has come. Return whether there was something, and may be more."""
+        """Take a piece of what has come. Return whether there is likely to be more."""
         if connection not in self._connections or connection in self._waiting:
             return False
         try:
@@ -201,6 +213,8 @@ class Receiver:
             return False
         connection.since = time.monotonic()
         for message in connection.frames.feed(data):
+            if self._is_closed:
+                return False
             if connection.is_known:
                 self._handle(message)
             elif not self._greet(connection, message):
@@ -209,7 +223,7 @@ class Receiver:
             self._drop(connection)
             return False
         self._reserve(connection)
-        return True
+        return len(data) == _PIECE
 
     def _greet(self, connection: _Connection, message: bytes) -> bool:
         """Return whether *message* is a child's hello; else the connection is closed."""
