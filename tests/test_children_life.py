@@ -75,36 +75,36 @@ def test_workers_that_die_right_after_their_last_call_lose_nothing(program, deat
 SABOTEURS = {
     "loses one": """
     from threadlog.children.forwarder import Forwarder
-    forward = Forwarder._forward
-    Forwarder._forward = lambda self, record: record.args[1] == 77 or forward(self, record)
+    forward = Forwarder._send
+    Forwarder._send = lambda self, record: record.args[1] == 77 or forward(self, record)
     """,
     "doubles one": """
     from threadlog.children.forwarder import Forwarder
-    forward = Forwarder._forward
-    Forwarder._forward = lambda self, record: (
+    forward = Forwarder._send
+    Forwarder._send = lambda self, record: (
         forward(self, record), record.args[1] == 77 and forward(self, record))
     """,
     "keeps one back": """
     from threadlog.children.forwarder import Forwarder
-    forward, kept_back = Forwarder._forward, []
+    forward, kept_back = Forwarder._send, []
     def late(self, record):
         if record.args[1] == 77:
             return kept_back.append(record)
         forward(self, record)
         if kept_back:
             forward(self, kept_back.pop())
-    Forwarder._forward = late
+    Forwarder._send = late
     """,
     "hands over to a thread": """
     import queue
     from threadlog.children.forwarder import Forwarder
-    forward, q = Forwarder._forward, queue.SimpleQueue()
+    forward, q = Forwarder._send, queue.SimpleQueue()
     def feed():
         while True:
             forward(*q.get())
             time.sleep(0.001)
     threading.Thread(target=feed, daemon=True).start()
-    Forwarder._forward = lambda *both: q.put(both)
+    Forwarder._send = lambda *both: q.put(both)
     """,
 }
 
@@ -395,7 +395,7 @@ def test_losses_are_told_in_the_log_when_the_parent_reads_again(program):
             from threadlog.children import sender
             sender.PATIENCE = 0.1
             number = 0
-            forwarder = logging.lastResort
+            from threadlog.children.forwarder import current as forwarder
             while forwarder._ledger.dropped < 10:
                 log.info("%d %s", number, "x" * 1000)
                 number += 1

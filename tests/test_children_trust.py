@@ -19,7 +19,7 @@ from children import addresses, run_program
 from queued import eventually
 from threadlog.children import address, receiver
 from threadlog.children.frames import Frames, frame
-from threadlog.children.sender import VERSION, Sender
+from threadlog.children.sender import PROTOCOL, Sender
 from threadlog.records import LIMIT
 
 
@@ -36,11 +36,16 @@ def here(tmp_path, monkeypatch):
         yield address.new_address()
 
 
+def receive(where, messages):
+    listening, page = address.listen(where), address.version_page(where, write=True)
+    return receiver.Receiver(listening, address.split(where)[0], page, messages.append)
+
+
 @pytest.fixture
 def listening(here):
     """A receiver, and the messages that it has handled."""
     messages = []
-    made = receiver.Receiver(address.listen(here), address.split(here)[0], messages.append)
+    made = receive(here, messages)
     made.start()
     yield made, messages
     made.stop(10)
@@ -49,7 +54,7 @@ def listening(here):
 
 def hello(where, **changes):
     return frame(
-        json.dumps({"version": VERSION, "token": address.split(where)[0]} | changes).encode()
+        json.dumps({"protocol": PROTOCOL, "token": address.split(where)[0]} | changes).encode()
     )
 
 
@@ -165,7 +170,7 @@ def test_who_does_not_know_the_token_is_shown_out(listening, here, first):
 
 def test_another_version_is_shown_out(listening, here):
     with connected(here) as other:
-        assert is_closed(other, hello(here, version=VERSION + 1))
+        assert is_closed(other, hello(here, protocol=PROTOCOL + 1))
 
 
 def test_a_stranger_that_says_nothing_is_shown_out_after_a_while(listening, here, monkeypatch):
@@ -279,7 +284,7 @@ def test_half_messages_of_children_cost_no_more_than_the_budget(here, monkeypatc
     monkeypatch.setattr(receiver, "BUDGET", budget)
     monkeypatch.setattr(receiver, "STALLED", 0.5)
     messages = []
-    made = receiver.Receiver(address.listen(here), address.split(here)[0], messages.append)
+    made = receive(here, messages)
     made.start()
     whole = frame(b"x" * 1_500_000)
     half = []
@@ -322,7 +327,8 @@ def test_a_child_that_says_what_is_no_record_loses_only_that(program):
     got = program(
         """
         def work():
-            sender = logging.lastResort.sender
+            from threadlog.children.forwarder import current
+            sender = current.sender
             for garbage in (b"", b"garbage", b"{}\\n{}\\n{}\\n{}", b"\\x80\\x04\\x95"):
                 sender.send(garbage)
             log.info("after")

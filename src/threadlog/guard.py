@@ -12,8 +12,10 @@ from threadlog.toggle import prepare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
+    from collections.abc import Callable, Iterator
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 TURN = 1.0  # seconds: as long another thread's turn is waited for
 
@@ -30,6 +32,25 @@ def turn(lock: Any) -> Iterator[bool]:
         yield has_it
     finally:
         if has_it:
+            lock.release()
+
+
+def locked(
+    lock: Any, seconds: float, function: Callable[..., T], *args: Any, needed: bool = True
+) -> T | None:
+    """Return `function(*args)`, called under the re-entrant *lock*.
+
+    The lock is waited for as many seconds: a finalizer may run where its thread holds it, and wait
+    for what the thread has that wants it here. If it did not come, nothing is called if it is
+    *needed*, and None is returned. It is released even if an interrupt comes between its being
+    taken and the note that it was (of nested calls, in the outermost).
+    """
+    was_ours, is_taken = lock._is_owned(), None
+    try:
+        is_taken = lock.acquire(False) or lock.acquire(timeout=seconds)
+        return function(*args) if is_taken or not needed else None
+    finally:
+        if is_taken or (is_taken is None and not was_ours and lock._is_owned()):
             lock.release()
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import namedtuple
 
-from threadlog.guard import TURN, warning_of_loss
+from threadlog.guard import TURN, locked, warning_of_loss
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,20 +99,9 @@ class Ledger:
         self.burst: Burst | None = None
 
     def locked(self, function: Callable[..., T], *args: Any) -> T:
-        """Return `function(*args)`, called under the lock.
-
-        The lock is not waited for without an end: a finalizer may run where its thread holds it,
-        and wait for what the thread has that wants it here. And it is released even if an interrupt
-        comes between its being taken and the note that it was (of nested calls, in the outermost).
-        """
-        lock: Any = self._lock
-        was_ours, is_taken = lock._is_owned(), None
-        try:
-            is_taken = lock.acquire(False) or lock.acquire(timeout=TURN)
-            return function(*args)
-        finally:
-            if is_taken or (is_taken is None and not was_ours and lock._is_owned()):
-                lock.release()
+        """Return `function(*args)`, called under the lock, or after a while without it."""
+        answer: Any = locked(self._lock, TURN, function, *args, needed=False)
+        return answer  # type: ignore[no-any-return]
 
     def begin(self, *, is_derived: bool = False) -> None:
         """A record is under way that has not waited; *is_derived*: it follows from another."""

@@ -82,7 +82,10 @@ def _after_fork() -> None:
     _running = set()
     _has_ended = False
     for thing in list(_copied):
-        thing.after_fork()
+        try:
+            thing.after_fork()
+        except Exception:  # of one: the others have their turn
+            sys.excepthook(*sys.exc_info())
 
 
 def _register_with_multiprocessing() -> None:

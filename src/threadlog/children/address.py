@@ -6,6 +6,7 @@ As text it is `TOKEN:PATH`. The token proves that whoever calls was told of it.
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import secrets
 import socket
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _PREFIX = "threadlog-children-"
 _NAME = "socket"
+_PAGE = "version"
 _LONGEST_PATH = 100  # bytes; a socket's address has room for 108, on macOS for 104
 _UCRED = struct.Struct("iII")  # pid, uid, gid
 _IN_THE_MAKING = 60.0  # seconds: so old a directory without a socket is nobody's any more
@@ -93,6 +95,22 @@ def connect(address: str) -> socket.socket:
     return connected
 
 
+def version_page(address: str, *, write: bool = False) -> memoryview:
+    """Return the number that the parent changes when its levels change: `page[0]`, in memory that
+    all share. Raises OSError.
+    """
+    path = os.path.join(os.path.dirname(split(address)[1]), _PAGE)
+    flags = os.O_RDWR | os.O_CREAT if write else os.O_RDONLY
+    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        if write:
+            os.truncate(descriptor, 8)
+        access = mmap.ACCESS_WRITE if write else mmap.ACCESS_READ
+        return memoryview(mmap.mmap(descriptor, 8, access=access)).cast("Q")
+    finally:
+        os.close(descriptor)
+
+
 def is_trusted(connected: socket.socket) -> bool:
     """Return whether the other end is a process of this user, or of root.
 
@@ -127,8 +145,11 @@ def _parents() -> Iterator[str]:
 def _is_deserted(entry: os.DirEntry[str]) -> bool:
     try:
         status = entry.stat(follow_symlinks=False)
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-            return False
+    except OSError:  # another has been faster
+        return False
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        return False
+    try:
         connect(f"-:{os.path.abspath(entry.path)}/{_NAME}").close()
     except ConnectionRefusedError:
         return True
@@ -140,7 +161,7 @@ def _is_deserted(entry: os.DirEntry[str]) -> bool:
 
 
 def _remove(directory: str) -> None:
-    for name in (_NAME, f"{_NAME}.new"):
+    for name in (_NAME, f"{_NAME}.new", _PAGE):
         with contextlib.suppress(OSError):
             os.unlink(os.path.join(directory, name))
     with contextlib.suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 
@@ -25,39 +26,20 @@ _REASON = "the parent process did not take them"
 class Forwarder(logging.Handler):
     """Sends each record for which this process has no handler of its own.
 
-    It is on the root logger, so that logging is set up for whoever asks, and takes the place of
-    `logging.lastResort`, for loggers that do not propagate and for a root logger that was emptied.
-    Thread-safe without a lock of the handler's.
+    *levels*: those that this process's loggers have from its parent. Thread-safe without a lock of
+    the handler's.
     """
 
-    def __init__(self, sender: Sender, levels: Levels) -> None:
+    def __init__(self, sender: Sender, levels: Levels | None) -> None:
         super().__init__()
         self.sender = sender
-        self._levels = levels  # as this process's loggers have them, as far as we have set them
+        self._levels = levels
         self._ledger = Ledger()
-        self._last_resort = logging.lastResort
-        self._take_levels()
         lifecycle.renew_in_child(self)
         lifecycle.drain_at_exit(self)
 
     def createLock(self) -> None:
         self.lock = None
-
-    def stand_in(self) -> None:
-        """Begin to take this process's records."""
-        logging.root.addHandler(self)
-        logging.lastResort = self
-        self._basic_config = logging.basicConfig
-        logging.basicConfig = self._make_way
-
-    def _make_way(self, **options: Any) -> None:
-        """Do what `logging.basicConfig` does where logging is not set up.
-
-        Without options it is what `logging.info` and its like do first, and has nothing to do.
-        """
-        if options and logging.root.handlers == [self]:
-            logging.root.removeHandler(self)
-        self._basic_config(**options)
 
     def after_fork(self) -> None:
         """Have a connection of its own in a child."""
@@ -67,29 +49,38 @@ class Forwarder(logging.Handler):
         self.sender.try_open()
 
     def handle(self, record: logging.LogRecord) -> bool:
-        try:
-            if not self._is_handled_here(record):
-                stamp(record)
-                self._forward(record)
-        except Exception:
-            report_error(self, record)
+        if not self._is_handled_here(record):
+            self.forward(record)
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
         self.handle(record)
 
-    def _forward(self, record: logging.LogRecord) -> None:
-        if record.levelno < self._levels.least(record.name):
-            return
+    def forward(self, record: logging.LogRecord) -> None:
+        """Send *record*, if the parent wants it. Raises nothing."""
+        try:
+            stamp(record)
+            if self._levels is None or record.levelno >= self._levels.least(record.name):
+                self._send(record)
+        except Exception:
+            report_error(self, record)
+
+    def catch_up(self) -> None:
+        """Take the levels that the parent has announced."""
+        self.sender.catch_up()
+        levels, before = self.sender.levels, self._levels
+        if levels is not None and levels is not before:
+            self._levels = levels
+            levels.set_here(before)
+
+    def _send(self, record: logging.LogRecord) -> None:
         if self.sender.send(encode(record)):
             if self._ledger.burst is not None:
                 self._tell()
         elif not self.sender.is_dismissed:
             self._ledger.drop(record.levelno, _REASON)
-        elif self._last_resort is not None and record.levelno >= self._last_resort.level:
-            self._last_resort.handle(record)
-        if self.sender.levels is not self._levels:
-            self._take_levels()
+        elif _last_resort is not None and record.levelno >= _last_resort.level:
+            _last_resort.handle(record)
 
     def _is_handled_here(self, record: logging.LogRecord) -> bool:
         """Return whether the record's logger has a handler of this process, at any level."""
@@ -103,12 +94,6 @@ class Forwarder(logging.Handler):
             logger = logger.parent if logger.propagate else None
         return False
 
-    def _take_levels(self) -> None:
-        levels, before = self.sender.levels, self._levels
-        if levels is not None:
-            self._levels = levels
-            levels.set_here(before)
-
     def _tell(self) -> None:
         burst = self._ledger.take_burst()
         if burst is not None and not self.sender.send(encode(burst.as_record())):
@@ -121,7 +106,7 @@ class Forwarder(logging.Handler):
         if left == 0 and self._ledger.burst is not None:
             self._tell()
         burst = self._ledger.take_burst()
-        left += burst.count() if burst else 0
+        left += self.sender.given_up + (burst.count() if burst else 0)
         if left and not self.sender.is_dismissed:
             parent = self.sender.parent
             say(
@@ -132,3 +117,50 @@ class Forwarder(logging.Handler):
     def stop(self) -> None: ...
 
     def let_go(self) -> None: ...
+
+
+class _LastResort(logging.Handler):
+    """Takes what no handler has taken: of loggers that do not propagate, for example."""
+
+    def createLock(self) -> None:
+        self.lock = None
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        if current is not None:
+            current.forward(record)
+        return True
+
+
+current: Forwarder | None = None  # by which this process's records leave
+_last_resort = logging.lastResort
+_basic_config = logging.basicConfig
+_is_enabled_for = logging.Logger.isEnabledFor
+
+
+def use(forwarder: Forwarder) -> None:
+    """Have *forwarder* take this process's records.
+
+    It is on the root logger, so that logging is set up for whoever asks.
+    """
+    global current
+    if current is None:
+        logging.lastResort = _LastResort()
+        logging.basicConfig = _basicConfig
+        logging.Logger.isEnabledFor = _isEnabledFor  # type: ignore[method-assign]
+    current = forwarder
+    logging.root.addHandler(forwarder)
+
+
+@functools.wraps(_basic_config)
+def _basicConfig(**options: Any) -> None:
+    # Without options it is what logging.info and its like do first, and has nothing to do.
+    if options and logging.root.handlers == [current]:
+        logging.root.handlers.clear()
+    _basic_config(**options)
+
+
+@functools.wraps(_is_enabled_for)
+def _isEnabledFor(self: logging.Logger, level: int) -> bool:
+    if current is not None and current.sender.page[0] != current.sender.version:
+        current.catch_up()
+    return _is_enabled_for(self, level)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import multiprocessing
 import threading
 
 from threadlog import lifecycle
@@ -11,6 +13,10 @@ from threadlog.children import joining
 from threadlog.children.delivery import deliver
 from threadlog.children.receiver import Receiver
 from threadlog.guard import say
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _STOP = 1.5  # seconds: as long `stop` waits until all is handled that had come
 _END = 5.0  # seconds: as long the end of the process does
@@ -27,10 +33,14 @@ class _Host:
         self._ends_with_process = False
 
     def claim(self, claim: object) -> None:
+        # A child that imports the main module runs what stands there outside of any condition.
+        if getattr(multiprocessing.current_process(), "_inheriting", False):
+            return
         with self._lock:
             if self._receiver is None:
                 self._receiver = self._receive()
-                joining.hand_out(self._address)
+                _watch_levels(self._receiver)
+                joining.host(self._address)
             self._claims.add(claim)
 
     def release(self, claim: object) -> None:
@@ -47,11 +57,9 @@ class _Host:
         address, receiver = self._address, self._receiver
         self.__init__()  # type: ignore[misc]
         if receiver is not None:
+            _unwatch_levels()
             receiver.after_fork()
-            try:
-                joining.join_after_fork(address)
-            except Exception as error:
-                say(f"threadlog: log records do not reach the parent: {error!r}")
+            joining.join_after_fork(address)
 
     def end(self) -> None:
         """Stop at the end of the process."""
@@ -64,7 +72,8 @@ class _Host:
         if receiver is None:
             return
         try:
-            joining.take_back()
+            joining.stop_hosting()
+            _unwatch_levels()
             if not receiver.stop(wait):
                 say(f"threadlog: not all that children had logged was handled in {wait} seconds")
         finally:
@@ -79,7 +88,8 @@ class _Host:
             self._address = addresses.new_address()
             listening = addresses.listen(self._address)
         token, _ = addresses.split(self._address)
-        receiver = Receiver(listening, token, deliver)
+        page = addresses.version_page(self._address, write=True)
+        receiver = Receiver(listening, token, page, deliver)
         try:
             receiver.start()
         except RuntimeError:  # at the end of the process, or in a subinterpreter
@@ -90,6 +100,24 @@ class _Host:
             lifecycle.end_after_children(self)
             self._ends_with_process = True
         return receiver
+
+
+def _watch_levels(receiver: Receiver) -> None:
+    """Have *receiver* know at once of a level that changes: loggers forget then what they knew."""
+    manager: Any = logging.root.manager
+    forget = getattr(manager, "_clear_cache", None)
+    if forget is None:  # it looks from time to time
+        return
+
+    def forget_and_tell() -> None:
+        forget()
+        receiver.announce_levels()
+
+    manager._clear_cache = forget_and_tell
+
+
+def _unwatch_levels() -> None:
+    vars(logging.root.manager).pop("_clear_cache", None)
 
 
 host = _Host()

@@ -8,6 +8,7 @@ import multiprocessing
 import multiprocessing.process
 import os
 
+from threadlog.children import forwarder
 from threadlog.children.forwarder import Forwarder
 from threadlog.children.levels import Levels
 from threadlog.children.sender import Sender
@@ -21,7 +22,8 @@ ENVIRONMENT = "THREADLOG_PARENT"
 _KEY = "threadlog"
 _WAIT = 1.0  # seconds, for the parent to tell its levels
 
-_forwarder: Forwarder | None = None
+_hosted: str | None = None  # this process's own address
+_address_before: str | None = None  # in the environment, before this process had its own
 _inherited: list[Any] = []
 
 # A child that cannot import threadlog, or cannot reach its parent, starts all the same.
@@ -70,15 +72,25 @@ def hand_out(address: str) -> None:
     os.environ[ENVIRONMENT] = address
 
 
-def take_back() -> None:
+def host(address: str) -> None:
+    """Have the children of this process join this process, which is at *address*."""
+    global _hosted, _address_before
+    _hosted, _address_before = address, os.environ.get(ENVIRONMENT)
+    hand_out(address)
+
+
+def stop_hosting() -> None:
     """Have the children that are started from now on join whom this process has joined, if any."""
-    global _ticket
-    if _forwarder is not None:
-        hand_out(_forwarder.sender.address)
+    global _ticket, _hosted
+    _hosted = None
+    if forwarder.current is not None:
+        hand_out(forwarder.current.sender.address)
         return
     _ticket = None
     _put_ticket()
     os.environ.pop(ENVIRONMENT, None)
+    if _address_before is not None:
+        os.environ[ENVIRONMENT] = _address_before
 
 
 def _put_ticket() -> None:
@@ -103,23 +115,28 @@ def arrive(address: str) -> Ticket:
 
 def join(address: str) -> bool:
     """Send this process's records to the one at *address*. Return whether it could be reached."""
-    if _forwarder is not None:
+    if forwarder.current is not None:
         return True
     sender = Sender(address)
     try:
         sender.open(_WAIT)
     except (FileNotFoundError, ConnectionRefusedError):
         return False  # it has stopped
-    before = Levels(0, {logging.root.name: (logging.WARNING, False)})
-    if sender.levels is None:  # until it tells, it gets everything
-        logging.root.setLevel(logging.NOTSET)
-        before.loggers[logging.root.name] = (logging.NOTSET, False)
-    _forward(sender, before)
+    except BlockingIOError:  # many have come before: later
+        sender.try_open()
+    levels = sender.levels
+    if not logging.root.handlers:  # else it has set up logging already
+        if levels is None:  # until the parent tells, it gets everything
+            levels = Levels(0, {logging.root.name: (logging.NOTSET, False)})
+        levels.set_here()
+    _forward(sender, levels)
     return True
 
 
 def join_after_fork(address: str) -> None:
     """Send the records of this forked child to its parent, whose handlers it has inherited."""
+    global _hosted
+    _hosted = None
     _forget_handlers()
     sender = Sender(address)
     sender.try_open()
@@ -128,8 +145,8 @@ def join_after_fork(address: str) -> None:
 
 def attach() -> bool:
     """Join the process whose address is in the environment."""
-    address = os.environ.get(ENVIRONMENT)
-    if not address or (_ticket is not None and _forwarder is None):  # none, or our own
+    address = os.environ.get(ENVIRONMENT) if _hosted is None else _address_before
+    if not address:
         return False
     try:
         if join(address):
@@ -141,11 +158,10 @@ def attach() -> bool:
     return False
 
 
-def _forward(sender: Sender, levels: Levels) -> None:
-    global _forwarder
-    _forwarder = Forwarder(sender, levels)
-    _forwarder.stand_in()
-    hand_out(sender.address)
+def _forward(sender: Sender, levels: Levels | None) -> None:
+    forwarder.use(Forwarder(sender, levels))
+    if _hosted is None:
+        hand_out(sender.address)
 
 
 def _forget_handlers() -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _NOTHING = sys.maxsize  # no level is as high
+_UNSET = (logging.NOTSET, False)
 
 
 class Levels:
@@ -63,21 +64,28 @@ class Levels:
         return least
 
     def _find_least(self, name: str) -> int:
-        if self.loggers.get(name, (0, False))[1]:
+        if self.loggers.get(name, _UNSET)[1]:
             return _NOTHING
-        ancestor, level = name or "", 0
+        ancestor, level = name if isinstance(name, str) else "", 0
         while ancestor and not level:
-            level = self.loggers.get(ancestor, (0, False))[0]
+            level = self.loggers.get(ancestor, _UNSET)[0]
             ancestor = ancestor.rpartition(".")[0]
-        return max(level or self.loggers.get("root", (0, False))[0], self.disable + 1)
+        return max(level or self.loggers.get("root", _UNSET)[0], self.disable + 1)
 
-    def set_here(self, before: Levels) -> None:
-        """Give this process's loggers the levels that are others than *before*."""
-        for name in self.loggers.keys() | before.loggers.keys():
-            level, is_disabled = self.loggers.get(name, (logging.NOTSET, False))
-            if before.loggers.get(name, (logging.NOTSET, False)) != (level, is_disabled):
-                logger = logging.getLogger(name)
+    def set_here(self, before: Levels | None = None) -> None:
+        """Give these levels to this process's loggers.
+
+        *before*: the levels that they had from us. Whose level is another by now keeps it.
+        """
+        was = {} if before is None else before.loggers
+        for name in self.loggers.keys() | was.keys():
+            level, is_disabled = self.loggers.get(name, _UNSET)
+            logger = logging.getLogger(name)
+            if before is None or (
+                was.get(name, _UNSET) != (level, is_disabled)
+                and was.get(name, _UNSET) == (logger.level, bool(logger.disabled))
+            ):
                 logger.setLevel(level)
                 logger.disabled = is_disabled
-        if self.disable != before.disable:
+        if before is None or self.disable != before.disable == logging.root.manager.disable:
             logging.disable(self.disable)

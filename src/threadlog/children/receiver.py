@@ -15,13 +15,13 @@ from collections import deque
 from threadlog.children.address import is_trusted
 from threadlog.children.frames import Frames, frame
 from threadlog.children.levels import Levels
-from threadlog.children.sender import VERSION
+from threadlog.children.sender import PROTOCOL
 from threadlog.guard import say
 from threadlog.records import LIMIT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 # Bounds on what strangers and children may cost.
 STRANGERS = 128  # connections that have not shown the token; one more, and the oldest is closed
@@ -29,11 +29,8 @@ LONGEST_HELLO = 1024  # bytes
 HELLO_TIME = 10.0  # seconds
 _PIECE = 64 * 1024  # bytes: as much of each connection is read in turn
 BUDGET = 64 * 1024 * 1024  # bytes of unfinished messages that are longer than a piece
-STALLED = 10.0  # seconds: who has some of the budget, and goes on with its message no more
+STALLED = 10.0  # seconds: as long a message may keep some of the budget while others wait for it
 
-# Seconds. As long nobody who sends must wake us: to wake a process at each record costs more than
-# all the rest of sending it.
-_REST = 0.001
 _LOOK = 0.5  # seconds between two looks at the loggers' levels, while there are children
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
@@ -43,9 +40,10 @@ class _Connection:
         self.socket = connected
         self.frames = Frames(LONGEST_HELLO)
         self.is_known = False  # has shown the token
-        self.since = time.monotonic()  # of the last bytes that came
+        self.since = time.monotonic()
         self.reserved = 0  # bytes of the budget
-        self.told: Levels | None = None
+        self.reserved_until = 0.0
+        self.told = 0  # the version of the levels
         self.unsent = b""  # of what it is being told
 
 
@@ -57,11 +55,17 @@ class Receiver:
     """
 
     def __init__(
-        self, listening: socket.socket, token: str, handle: Callable[[bytes], object]
+        self,
+        listening: socket.socket,
+        token: str,
+        page: memoryview,
+        handle: Callable[[bytes], object],
     ) -> None:
         self._listening = listening
         self._token = token
         self._handle = handle
+        self._page = page
+        self._version = page[0] = time.monotonic_ns()
         self._levels = Levels.here()
         self._connections: dict[_Connection, None] = {}
         self._waiting: deque[_Connection] = deque()  # for some of the budget
@@ -95,19 +99,30 @@ class Receiver:
         Each copy is closed, without a word to the selector, whose kernel side both share.
         """
         self._is_closed = True
-        self._selector.close()
-        for mine in (self._listening, self._awake, self._waker):
-            mine.close()
-        for connection in list(self._connections):
-            connection.socket.close()
+        sockets = [connection.socket for connection in list(self._connections)]
+        closes = [mine.close for mine in (self._listening, self._awake, self._waker, *sockets)]
+        for close in (self._selector.close, *closes):
+            with contextlib.suppress(OSError):  # a program may have closed all there is
+                close()
+
+    def announce_levels(self) -> None:
+        """Tell the children, soon, what the levels are by now.
+
+        They know at once that they must wait for it. May be called under logging's lock.
+        """
+        self._page[0] = time.monotonic_ns()
+        self._wake()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(OSError):  # it has more than enough to wake it, or has ended
+            self._waker.send(b"\0")
 
     def _ask(self, to_stop: bool, wait: float) -> bool:
         if self._is_closed:
             return False
         done = threading.Event()
         self._requests.append((to_stop, time.monotonic() + wait, done))
-        with contextlib.suppress(OSError):  # it has more than enough to wake it, or has ended
-            self._waker.send(b"\0")
+        self._wake()
         # A handler that asks in our own thread is answered when it has returned.
         return threading.current_thread() is self._thread or done.wait(wait)
 
@@ -120,7 +135,6 @@ class Receiver:
                 time.sleep(_LOOK)
 
     def _serve(self) -> None:
-        may_rest = True
         for key, _ in self._selector.select(self._timeout()):
             if self._is_closed:  # a handler has forked, and this is the child
                 return
@@ -128,11 +142,8 @@ class Receiver:
                 self._accept()
             elif key.fileobj is self._awake:
                 self._awake.recv(4096)
-                may_rest = False
-            elif self._read(key.data):
-                may_rest = False
-        if may_rest and not self._requests:
-            time.sleep(_REST)
+            else:
+                self._read(key.data)
         if self._is_closed:
             return
         self._look_after()
@@ -145,19 +156,27 @@ class Receiver:
     def _answer(self, to_stop: bool, end: float, done: threading.Event) -> None:
         while self._accept() and time.monotonic() < end:
             pass
-        for connection in list(self._connections):
-            while self._read(connection) and time.monotonic() < end:
-                pass
+        if to_stop:
+            self._dismiss()
+        unread = list(self._connections)
+        while unread and time.monotonic() < end:
+            unread = [connection for connection in unread if self._read(connection)]
         if to_stop:
             self._close()
         done.set()
 
-    def _close(self) -> None:
-        self._is_closed = True
+    def _dismiss(self) -> None:
+        """Tell the children that no more is wanted. What they have sent can still be read."""
         bye = frame(json.dumps({"stopped": True}).encode())
         for connection in list(self._connections):
             if connection.is_known and not connection.unsent:
                 self._tell(connection, bye)
+            with contextlib.suppress(OSError):
+                connection.socket.shutdown(socket.SHUT_RD)
+
+    def _close(self) -> None:
+        self._is_closed = True
+        for connection in list(self._connections):
             self._drop(connection)
         self._selector.close()
         for mine in (self._listening, self._awake, self._waker):
@@ -184,6 +203,7 @@ class Receiver:
             connected.close()
             return True
         self._connections[connection] = None
+        self._read(connection)  # a child says at once who it is
         strangers = [one for one in self._connections if not one.is_known]
         if len(strangers) > STRANGERS:
             self._drop(strangers[0])
@@ -211,7 +231,6 @@ class Receiver:
         if not data:
             self._drop(connection)
             return False
-        connection.since = time.monotonic()
         for message in connection.frames.feed(data):
             if self._is_closed:
                 return False
@@ -231,14 +250,15 @@ class Receiver:
             hello = json.loads(message)
             token = hello["token"].encode()
             is_known = hmac.compare_digest(token, self._token.encode())
-            if not is_known or hello["version"] != VERSION:
+            if not is_known or hello["protocol"] != PROTOCOL:
                 raise PermissionError
         except Exception:
             self._drop(connection)
             return False
         connection.is_known = True
         connection.frames.limit = LIMIT
-        self._next_look = 0.0  # the levels of this very moment
+        self._look_at_levels()
+        self._tell_levels([connection])
         return True
 
     # The budget.
@@ -253,6 +273,7 @@ class Receiver:
                 self._waiting.append(connection)
             else:
                 connection.reserved = needed
+                connection.reserved_until = time.monotonic() + STALLED
                 self._reserved += needed
 
     def _release(self, connection: _Connection) -> None:
@@ -268,31 +289,42 @@ class Receiver:
 
     def _look_after(self) -> None:
         now = time.monotonic()
+        if self._version != self._page[0]:
+            self._look_at_levels()
+            self._tell_levels(self._connections)
         if now < self._next_look:
             return
         self._next_look = now + _LOOK
         if self._accepts_again is not None and now > self._accepts_again:
             self._accepts_again = None
             self._selector.register(self._listening, selectors.EVENT_READ)
-        levels = Levels.here()
-        if levels != self._levels:
-            self._levels = levels
-        news = None
+        self._look_at_levels()
+        self._tell_levels(self._connections)
         for connection in list(self._connections):
-            silence = now - connection.since
-            if connection.is_known:
-                if connection.reserved and self._waiting and silence > STALLED:
-                    self._drop(connection)
-                elif connection.unsent:
-                    self._tell(connection, b"")
-                elif connection.told is not self._levels:
-                    if news is None:
-                        plain = {"levels": self._levels.as_plain(), "pid": os.getpid()}
-                        news = frame(json.dumps(plain).encode())
-                    connection.told = self._levels
-                    self._tell(connection, news)
-            elif silence > HELLO_TIME:
+            if (not connection.is_known and now - connection.since > HELLO_TIME) or (
+                self._waiting and connection.reserved and now > connection.reserved_until
+            ):
                 self._drop(connection)
+
+    def _look_at_levels(self) -> None:
+        version = self._page[0]  # first: what changes from now on has another
+        levels = Levels.here()
+        if version == self._version and levels != self._levels:  # nobody announces a disabled one
+            version = self._page[0] = time.monotonic_ns()
+        self._version, self._levels = version, levels
+
+    def _tell_levels(self, connections: Iterable[_Connection]) -> None:
+        news = None
+        for connection in list(connections):
+            if connection.unsent:
+                self._tell(connection, b"")
+            elif connection.is_known and connection.told != self._version:
+                if news is None:
+                    plain = self._levels.as_plain()
+                    words = {"levels": plain, "version": self._version, "pid": os.getpid()}
+                    news = frame(json.dumps(words).encode())
+                connection.told = self._version
+                self._tell(connection, news)
 
     def _tell(self, connection: _Connection, news: bytes) -> None:
         """Send *news* as far as there is room, and the rest of it another time."""

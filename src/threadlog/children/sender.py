@@ -9,31 +9,34 @@ import threading
 import time
 from collections import deque
 
-from threadlog.children.address import connect, split
+from threadlog.children.address import connect, split, version_page
 from threadlog.children.frames import Frames, frame
 from threadlog.children.levels import Levels
-from threadlog.guard import TURN
+from threadlog.guard import TURN, locked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 PATIENCE = 10.0  # seconds: as long a call waits for a parent that does not read
 RETRY = 1.0  # seconds between two attempts to reach a parent that is not there
-_LOOK = 0.1  # seconds between two looks at what the parent has to say
-VERSION = 1  # of the language that both ends speak
-LONGEST_NEWS = 64 * 1024 * 1024  # bytes, of the parent's, whom we trust
+NEWS = 0.5  # seconds: as long a call waits for levels that the parent has announced
+PROTOCOL = 1
+_BUFFER = 1024 * 1024  # bytes; Linux gives no more than net.core.wmem_max, twice 208 KiB
+_LONGEST_NEWS = 64 * 1024 * 1024  # bytes, of the parent's, whom we trust
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)  # a program may have SIGPIPE kill it
 
 
 class _Frame:
     """One that is being sent, and how many bytes of it each step has sent."""
 
-    __slots__ = ("data", "steps")
+    __slots__ = ("data", "is_resent", "steps")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.steps: list[int] = []
+        self.is_resent = False
 
 
 class Sender:
@@ -43,11 +46,17 @@ class Sender:
     `PATIENCE` seconds; after that nobody waits again until it has read. A connection that breaks
     is made anew, at most once in `RETRY` seconds. Thread-safe. A signal handler or a finalizer may
     send in the middle of another message: it sends what is left of that first.
+
+    `page[0] != version`: the parent has levels to tell that differ from those in `levels`.
     """
+
+    _socket: socket.socket | None = None
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.levels: Levels | None = None  # the last that the parent has told
+        self.page: Sequence[int] = (0,)
+        self.version = 0  # of the levels
         self.parent: int | None = None  # its process id
         self.is_dismissed = False  # the parent has said that it wants no more
         self.after_fork()
@@ -57,11 +66,11 @@ class Sender:
         self.close()
         self._lock = threading.RLock()
         self._frames: deque[_Frame] = deque()
-        self._incoming = Frames(LONGEST_NEWS)
-        self._is_slow = False
-        self._next_try = self._next_look = 0.0
-
-    _socket: socket.socket | None = None
+        self._incoming = Frames(_LONGEST_NEWS)
+        self._is_slow = self._is_listening = False
+        self._next_try = 0.0
+        self._waited_for = 0  # the version that did not come in time
+        self.given_up = 0  # messages
 
     def close(self) -> None:
         connected, self._socket = self._socket, None
@@ -75,9 +84,7 @@ class Sender:
         """
         with self._lock:
             self._connect()
-            end = time.monotonic() + wait
-            while self._socket is not None and self.levels is None and self._poll("POLLIN", end):
-                self._listen()
+            self._wait_for_news(wait)
 
     def try_open(self) -> None:
         """Connect if possible, soon after a fork: later the process may be another user's."""
@@ -91,25 +98,37 @@ class Sender:
 
         Raises nothing.
         """
-        lock = self._lock
-        end = time.monotonic() + (0.0 if self._is_slow else PATIENCE)
-        if not (lock.acquire(False) or lock.acquire(timeout=TURN if self._is_slow else PATIENCE)):
+        is_slow = self._is_slow
+        wait = TURN if is_slow else PATIENCE
+        end = time.monotonic() + (0.0 if is_slow else PATIENCE)
+        taken = locked(self._lock, wait, self._send, _Frame(frame(message)), end)
+        if taken is None:  # another thread waits for the parent, and has waited as long
             self._is_slow = True
-            return False
-        try:
-            return self._send(_Frame(frame(message)), end)
-        finally:
-            lock.release()
+        return taken is True
 
     def flush(self, wait: float) -> int:
         """Send what is left in line, in *wait* seconds. Return how many messages remain."""
-        if self._lock.acquire(timeout=wait):
-            try:
-                if self._frames:
-                    self._send_all(time.monotonic() + wait)
-            finally:
-                self._lock.release()
+        if self._frames:
+            locked(self._lock, wait, self._send_all, time.monotonic() + wait)
         return len(self._frames)
+
+    def catch_up(self) -> None:
+        """Take the levels that the parent has announced, and wait for them, but not twice."""
+        locked(self._lock, NEWS, self._catch_up)
+
+    def _catch_up(self) -> None:
+        announced = self.page[0]
+        self._listen()
+        if self.version != announced != self._waited_for:
+            self._wait_for_news(NEWS)
+            self._waited_for = announced
+
+    def _wait_for_news(self, wait: float) -> None:
+        end = time.monotonic() + wait
+        while self._socket is not None and self.version != self.page[0]:
+            if not self._poll("POLLIN", end):
+                return
+            self._listen()
 
     def _send(self, new: _Frame, end: float) -> bool:
         frames = self._frames
@@ -137,15 +156,13 @@ class Sender:
                 except ValueError:
                     pass
             self._is_slow = False
-            if time.monotonic() > self._next_look:
-                self._listen()
         except (OSError, IndexError):  # no parent; or all was sent by an interrupting sender
             pass
 
     def _step(self, first: _Frame) -> bool:
         """Send as much of *first* as there is room for. Return whether nothing is left of it."""
-        if self._socket is None:
-            self._reconnect()
+        if self._socket is None and not self._reconnect():
+            return False
         data, steps = first.data, first.steps
         rest = map(data.__getitem__, map(slice, map(sum, (steps,)), (None,)))
         try:
@@ -160,42 +177,59 @@ class Sender:
             return False
         return sum(steps) == len(data)
 
-    def _reconnect(self) -> None:
+    def _reconnect(self) -> bool:
+        """Return whether there is a connection, False if one may come. Raises OSError if none."""
         if time.monotonic() < self._next_try:
             raise ConnectionError
-        self._connect()
-        for waiting in self._frames:
-            waiting.steps.clear()
+        try:
+            self._connect()
+        except BlockingIOError:  # many have come before
+            self._next_try = 0.0
+            return False
+        for waiting in list(self._frames):
+            if waiting.steps:
+                if waiting.is_resent:  # if the parent refuses it, the others must not wait for it
+                    self._frames.remove(waiting)
+                    self.given_up += 1
+                waiting.steps.clear()
+                waiting.is_resent = True
+        return True
 
     def _connect(self) -> None:
         self._next_try = time.monotonic() + RETRY
         token, _ = split(self.address)
         connected = connect(self.address)
-        hello = json.dumps({"version": VERSION, "token": token}).encode()
         try:
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
+            hello = json.dumps({"protocol": PROTOCOL, "token": token}).encode()
             connected.send(frame(hello), _NO_SIGNAL)  # the first bytes always find room
+            self.page = version_page(self.address)
         except OSError:
             connected.close()
             raise
         self.close()  # an interrupting sender's
-        self._incoming = Frames(LONGEST_NEWS)
+        self._incoming = Frames(_LONGEST_NEWS)
+        self.version = 0
         self._socket = connected
         self.is_dismissed = False
 
     def _poll(self, event: str, end: float) -> bool:
-        if self._socket is None:
-            return True
+        """Wait until *event* or *end*. Return whether there is time left."""
         left = end - time.monotonic()
-        if left <= 0:
-            return False
-        poll = select.poll()
-        poll.register(self._socket, getattr(select, event))
-        poll.poll(left * 1000)
-        return True
+        if left > 0:
+            if self._socket is None or not hasattr(select, "poll"):
+                time.sleep(min(left, 0.01))
+            else:
+                poll = select.poll()
+                poll.register(self._socket, getattr(select, event))
+                poll.poll(left * 1000)
+        return left > 0
 
     def _listen(self) -> None:
         """Take what the parent has said: the levels that it wants, or that it wants no more."""
-        self._next_look = time.monotonic() + _LOOK
+        if self._is_listening:  # it is an interrupting sender, in the midst of the same
+            return
+        self._is_listening = True
         try:
             while self._socket is not None:
                 data = self._socket.recv(65536)
@@ -207,9 +241,12 @@ class Sender:
             pass
         except Exception:  # the connection's, or of what is no news
             self.close()
+        finally:
+            self._is_listening = False
 
     def _understand(self, news: dict[str, Any]) -> None:
         if "levels" in news:
             self.levels = Levels.from_plain(news["levels"])
+            self.version = news["version"]
         self.parent = news.get("pid", self.parent)
         self.is_dismissed = news.get("stopped", False)
