@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import os
+import sys
 
 import pytest
 from hypothesis import given
@@ -106,6 +107,10 @@ def test_a_field_that_json_cannot_carry_comes_out_as_its_repr(value, carried):
     assert (got.field, got.other) == (carried, 1)
 
 
+def test_two_surrogates_stay_two():
+    assert there_and_back(record("\ud83d\ude00")).msg == "\ud83d\ude00"
+
+
 def test_a_number_of_too_many_digits_and_a_nest_too_deep_lose_nothing_else():
     got = there_and_back(record("%d", (10**5000,), other=1, deep=deep))
     assert got.getMessage().startswith("'%d' <tuple whose repr raised ValueError> (not formatted")
@@ -158,6 +163,46 @@ def test_the_programs_record_factory_is_honoured():
     assert got.getMessage() == "hello you"
 
 
+def test_a_factory_that_looks_at_what_it_is_given_gets_it():
+    seen = []
+
+    def factory(name, level, path, line, msg, args, exc_info, func=None, sinfo=None, **more):
+        seen.append((name.upper(), level, path, line, msg, args, exc_info, func, sinfo))
+        return logging.LogRecord(name, level, path, line, msg, args, exc_info, func, sinfo)
+
+    logging.setLogRecordFactory(factory)
+    try:
+        got = there_and_back(record("%(a)s", ({"a": 1},)))
+    finally:
+        logging.setLogRecordFactory(logging.LogRecord)
+    assert seen == [("APP", 20, "/a/b.py", 7, "%(a)s", ({"a": 1},), None, "work", None)]
+    assert got.getMessage() == "1"
+
+
+def test_a_factory_that_raises_costs_no_record(capsys):
+    def factory(*args, **kwargs):
+        raise OSError("no factory")
+
+    logging.setLogRecordFactory(factory)
+    try:
+        data = records.encode(record("hello %s", ("you",)))
+        got = records.decode(data)
+    finally:
+        logging.setLogRecordFactory(logging.LogRecord)
+    assert got.getMessage() == "hello you"
+    assert "no factory" in capsys.readouterr().err
+
+
+def test_a_number_that_only_the_child_may_read_arrives():
+    limit = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        data = records.encode(record("%d", (10**5000,)))
+    finally:
+        sys.set_int_max_str_digits(limit)
+    assert records.decode(data).getMessage() == "1" + "0" * 5000
+
+
 # An exception
 
 
@@ -180,9 +225,10 @@ def test_an_exception_whose_traceback_cannot_be_made():
 def test_a_long_record_is_cut_and_says_so(character):
     length = 17 * 1024 * 1024
     text = character * length
-    data = records.encode(record("%s", (text,), short="short", long=text[: length // 4]))
-    assert 4 * 1024 * 1024 < len(data) <= records.LIMIT
+    data = records.encode(record("%s", (text,), short="short", long=text[: length // 20]))
+    assert records.LIMIT - 2000 < len(data) <= records.LIMIT
     got = records.decode(data)
+    assert got.long == text[: length // 20]
     assert got.getMessage().startswith(character * 1000)
     assert got.getMessage().endswith(f"… [cut: {length:,} characters]")
     assert got.short == "short"
@@ -197,9 +243,28 @@ def test_a_record_of_many_long_fields_is_cut():
     assert got.field39.startswith("xxx")
 
 
-def test_what_fits_is_not_cut():
-    text = "x" * (records.LIMIT - 2000)
+@pytest.mark.parametrize("character", ["x", "漢"])
+def test_what_fits_is_not_cut(character):
+    text = character * ((records.LIMIT - 2000) // len(character.encode()))
     assert there_and_back(record(text)).msg == text
+
+
+def test_whatever_is_too_long_on_a_record_is_cut():
+    long = "y" * 20_000_000
+    with threadlog.logging_context(body=long):
+        given = record("hello", funcName=long)
+        data = records.encode(given)
+    assert len(data) <= records.LIMIT
+    got = records.decode(data)
+    assert (got.msg, got.name, got.lineno) == ("hello", "app", 7)
+    for cut in (got.funcName, got.thread_info, got.log_context):
+        assert "… [cut: 20,000," in cut
+
+
+def test_more_fields_than_anyone_reads_are_cut_as_one():
+    got = there_and_back(record(**{f"field{number}": "x" * 20 for number in range(600_000)}))
+    assert got.msg == "hello… [cut: 600,000 fields]"
+    assert not hasattr(got, "field7")
 
 
 # Not from us

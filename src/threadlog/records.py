@@ -12,7 +12,7 @@ import logging
 from operator import itemgetter
 
 from threadlog.filters import stamp
-from threadlog.guard import shown, substitute
+from threadlog.guard import report_error, shown, substitute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,14 +57,18 @@ _NOT_EXTRA = frozenset(_WHERE + _WHO) | {
     "log_context",
 }
 _PLAIN = frozenset((str, int, float, bool, type(None)))  # exactly these come out as they went in
+_LARGE = 10**1000  # a number of more digits than sys.set_int_max_str_digits allows is not read
+_MOST_FIELDS = 10_000  # that are worth to be cut singly
+_MARKS = 8  # bytes around a field, at most
 _MOST_KEPT = 1024
 _LONGEST_KEPT = 4096  # bytes
 
 _where_of = itemgetter(*_WHERE)
 _who_of = itemgetter(*_WHO)
 _formatter = logging.Formatter()
-_to_json = json.JSONEncoder(separators=(",", ":"), default=shown).encode
-_quoted = json.encoder.encode_basestring_ascii
+_reporter = logging.Handler()  # its handleError tells of a record factory that raises
+_to_json = json.JSONEncoder(separators=(",", ":"), default=shown, ensure_ascii=False).encode
+_quoted = json.encoder.encode_basestring
 _digits = float.__repr__
 _read_json = json.JSONDecoder().raw_decode
 _where_lines: dict[tuple[Any, ...], str] = {}
@@ -92,9 +96,8 @@ def encode(record: logging.LogRecord) -> bytes:
         lines = f"{_where_line(fields)}\n{_who_line(fields)}\n{_says_line(record)}"
     except Exception:  # a circle, a number of too many digits, a key that is no text
         lines = _with_texts(record, _says(record))
-    if len(lines) > LIMIT:
-        lines = _cut(record)
-    return lines.encode("ascii")
+    data = lines.encode("utf-8", "surrogatepass")
+    return data if len(data) <= LIMIT else _cut(record)
 
 
 def decode(data: bytes) -> logging.LogRecord:
@@ -102,7 +105,7 @@ def decode(data: bytes) -> logging.LogRecord:
 
     Raises an Exception for anything else. `relativeCreated` counts from the start of this process.
     """
-    where, who, says = data.decode("ascii").split("\n")
+    where, who, says = data.decode("utf-8", "surrogatepass").split("\n")
     fields = _BLANK.copy()
     fields.update(_fields_of(where))
     fields.update(_fields_of(who))
@@ -112,13 +115,33 @@ def decode(data: bytes) -> logging.LogRecord:
     if "extra" in fields:
         fields.update(fields.pop("extra"))
     fields["relativeCreated"] = fields["created"] * 1000 - _START
-    if type(fields["levelno"]) is not int or not isinstance(fields["name"], (str, type(None))):
+    if not (isinstance(fields["levelno"], int) and isinstance(fields["name"], (str, type(None)))):
         raise ValueError("a record needs a name and a level")
-    if logging.getLogRecordFactory() is not _LogRecord:
-        return logging.makeLogRecord(fields)
-    record: logging.LogRecord = _new(_LogRecord)
-    record.__dict__ = fields
+    factory = logging.getLogRecordFactory()
+    record = _blank() if factory is _LogRecord else _made(factory, fields)
+    record.__dict__.update(fields)
     return record
+
+
+def _blank() -> logging.LogRecord:
+    record: logging.LogRecord = _new(_LogRecord)
+    return record
+
+
+def _made(factory: Any, fields: dict[str, Any]) -> logging.LogRecord:
+    """Return a record as a call here would have it, from a *factory* of the program's."""
+    names = ("name", "levelno", "pathname", "lineno", "msg")
+    first = [fields[name] for name in names]
+    args = (fields["args"],) if type(fields["args"]) is dict else fields["args"]
+    try:
+        made: logging.LogRecord = factory(
+            *first, args, None, fields["funcName"], fields["stack_info"]
+        )
+    except Exception:  # the record matters more than what the program makes of it
+        made = _blank()
+        made.__dict__.update(fields)
+        report_error(_reporter, made)
+    return made
 
 
 def _says_line(record: logging.LogRecord) -> str:
@@ -142,9 +165,9 @@ def _says_line(record: logging.LogRecord) -> str:
         kind = type(value)
         if kind is str:
             listed.append(_quoted(value))
-        elif kind is int:
+        elif kind is int and -_LARGE < value < _LARGE:
             listed.append(repr(value))
-        elif kind in _PLAIN:
+        elif kind in _PLAIN and kind is not int:
             listed.append(_to_json(value))
         else:
             return f'{line},"msg":{_quoted(_message(record))}}}'
@@ -173,10 +196,14 @@ def _says(record: logging.LogRecord) -> dict[str, Any]:
 
 def _is_plain(args: Any) -> bool:
     if type(args) is tuple:
-        return all(type(value) in _PLAIN for value in args)
+        return all(map(_comes_out, args))
     return type(args) is dict and all(
-        type(key) is str and type(value) in _PLAIN for key, value in args.items()
+        type(key) is str and _comes_out(value) for key, value in args.items()
     )
+
+
+def _comes_out(value: Any) -> bool:
+    return type(value) in _PLAIN and (type(value) is not int or -_LARGE < value < _LARGE)
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -255,25 +282,55 @@ def _carried(value: Any) -> Any:
     return value
 
 
-def _cut(record: logging.LogRecord) -> str:
-    """Return the lines with all that is long shortened until they are short enough."""
+def _cut(record: logging.LogRecord) -> bytes:
+    """Return *record*, as `encode` does, with its longest texts cut.
+
+    Each of them keeps as many bytes, so that those that are shorter stay as they are.
+    """
+    fields = record.__dict__
     says = _says(record)
-    if "args" in says:
+    if says.pop("args", None):
         says["msg"] = _message(record)
-        del says["args"]
     extra = says.pop("extra", {})
-    keep = LIMIT
-    while True:
-        keep //= 2
-        short = {name: _shortened(value, keep) for name, value in says.items()}
-        short["extra"] = {str(name): _shortened(value, keep) for name, value in extra.items()}
-        lines = _with_texts(record, short)
-        if len(lines) <= LIMIT or keep < 64:
-            return lines
+    if len(extra) > _MOST_FIELDS:
+        says["msg"] = f"{says['msg']}… [cut: {len(extra):,} fields]"
+        extra = {}
+    who = {name: fields.get(name) for name in (*_WHO, "log_context")}
+    parts = ({name: fields.get(name) for name in _WHERE}, who, says, extra)
+    sizes = [
+        [_size(name), _size(_carried(value))] for part in parts for name, value in part.items()
+    ]
+    room = LIMIT - _MARKS * len(sizes) - sum(name for name, _ in sizes)
+    keep = _level(sorted(size for _, size in sizes), room)
+    where, who, says, extra = (
+        {name: _shortened(value, keep) for name, value in part.items()} for part in parts
+    )
+    lines = map(_to_json, (where, who, {**says, "extra": extra}))
+    return "\n".join(lines).encode("utf-8", "surrogatepass")
+
+
+def _level(sizes: list[int], room: int) -> int:
+    """Return the largest size to which all of *sizes*, ascending, can be cut to have *room*."""
+    for index, size in enumerate(sizes):
+        share = room // (len(sizes) - index)
+        if size > share:
+            return share
+        room -= size
+    return LIMIT
 
 
 def _shortened(value: Any, keep: int) -> Any:
-    text = value if isinstance(value, str) else _to_json(_carried(value))
-    if len(text) <= keep:
+    value = _carried(value)
+    if _size(value) <= keep:
         return value
-    return f"{text[:keep]}… [cut: {len(text):,} characters]"
+    text = value if isinstance(value, str) else _to_json(value)
+    mark = f"… [cut: {len(text):,} characters]"
+    kept = max(0, keep - 2 * len(mark))  # bytes
+    length = min(len(text), kept)
+    while _size(text[:length]) > kept:
+        length = length * kept // _size(text[:length])
+    return text[:length] + mark
+
+
+def _size(value: Any) -> int:
+    return len(_to_json(value).encode("utf-8", "surrogatepass"))
