@@ -421,36 +421,111 @@ def test_what_the_parent_does_not_want_is_not_sent(program, method):
     assert [name for name, _ in got] == expected
 
 
+CHANGES = {
+    "setLevel": 'logging.getLogger("app").setLevel(logging.DEBUG)',
+    "basicConfig": "logging.basicConfig(level=logging.DEBUG, force=True, handlers=[kept])",
+    "disable": "logging.disable(logging.NOTSET)",
+    "dictConfig": """logging.config.dictConfig({
+                "version": 1, "incremental": True, "loggers": {"app": {"level": "DEBUG"}}})""",
+}
+
+
 @each_method
-def test_a_level_that_the_parent_changes_reaches_a_running_child(program, method):
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_level_that_the_parent_changes_holds_for_the_next_call_of_a_running_child(
+    program, method, change
+):
     got = program(
-        """
-        def work(told, asked):
-            log.info("first")
-            told.set()
-            for _ in range(3000):
-                log.info("poke")  # a child learns of it when it sends
-                if log.isEnabledFor(logging.DEBUG):
-                    break
-                time.sleep(0.01)
-            log.debug("second")
-            told.clear()
-            asked.set()
+        f"""
+        def work(step, done):
+            for text in ("before", "after", "off again"):
+                step.acquire()
+                log.debug(text)
+                done.release()
 
         def main(method):
-            keep()
+            keep(logging.INFO)
+            if {change!r} == "disable":
+                logging.getLogger().setLevel(logging.DEBUG)
+                logging.disable(logging.DEBUG)
             threadlog.start_logging_from_children()
             context = multiprocessing.get_context(method)
-            told, asked = context.Event(), context.Event()
-            child = start(method, work, told, asked)
-            assert told.wait(30)
-            logging.getLogger("app").setLevel(logging.DEBUG)
+            step, done = context.Semaphore(0), context.Semaphore(0)
+            child = start(method, work, step, done)
+            def next_step():
+                step.release()
+                done.acquire()
+            next_step()
+            {CHANGES[change]}
+            next_step()
+            logging.disable(logging.CRITICAL)
+            next_step()
+            logging.disable(logging.NOTSET)
             child.join()
-            answer([text for text in messages() if text != "poke"])
+            answer(messages())
+            answer("_clear_cache" in vars(logging.getLogger().manager))
         """,
         method,
     )
-    assert got == ["first", "second"]
+    assert got == [["after"], False]
+
+
+def test_a_logger_that_is_disabled_or_enabled_is_so_in_children_a_while_later(program):
+    got = program(
+        """
+        def work(step, done):
+            for wanted in (True, False, True):
+                step.acquire()
+                end = time.monotonic() + 30
+                while log.isEnabledFor(logging.INFO) != wanted and time.monotonic() < end:
+                    time.sleep(0.01)
+                log.info("%s", wanted)
+                done.release()
+
+        def main():
+            keep()
+            threadlog.start_logging_from_children()
+            context = multiprocessing.get_context("fork")
+            step, done = context.Semaphore(0), context.Semaphore(0)
+            child = start("fork", work, step, done)
+            for disabled in (False, True, False):
+                log.disabled = disabled
+                step.release()
+                done.acquire()
+            child.join()
+            answer(messages())
+        """
+    )
+    assert got == ["True", "True"]
+
+
+def test_a_level_that_the_child_has_set_is_the_childs(program):
+    got = program(
+        """
+        def work(step, done):
+            log.setLevel(logging.ERROR)
+            own = logging.getLogger("own")
+            own.setLevel(logging.INFO)
+            done.release()
+            step.acquire()
+            log.warning("less than the child wants"), log.error("a")
+            answer([log.level, own.level])
+
+        def main():
+            keep()
+            threadlog.start_logging_from_children()
+            context = multiprocessing.get_context("spawn")
+            step, done = context.Semaphore(0), context.Semaphore(0)
+            child = start("spawn", work, step, done)
+            done.acquire()
+            log.setLevel(logging.DEBUG)
+            logging.getLogger("own").setLevel(logging.ERROR)
+            step.release()
+            child.join()
+            answer(messages())
+        """
+    )
+    assert got == [[logging.ERROR, logging.INFO], ["a"]]
 
 
 @each_method
@@ -620,7 +695,101 @@ def test_a_child_that_removes_all_handlers_is_heard(program, method):
     assert got == ["cleared", "configured without handlers"]
 
 
+@each_method
+def test_basicConfig_is_still_itself(program, method):
+    got = program(
+        """
+        import functools
+
+        def work():
+            set_up = functools.partial(logging.basicConfig, level="INFO")
+            context = multiprocessing.get_context("spawn")
+            with context.Pool(1, initializer=set_up) as pool:  # pickled
+                pool.apply(log.info, ("set up there",))
+            answer([logging.basicConfig.__name__, "Do basic" in logging.basicConfig.__doc__])
+
+        def main(method):
+            keep()
+            threadlog.start_logging_from_children()
+            run(method, work)
+            answer(messages())
+        """,
+        method,
+        stderr="INFO:app.work:set up there\n",
+    )
+    assert got == [["basicConfig", True], []]
+
+
+def test_a_logger_outside_of_the_hierarchy_is_heard(program):
+    got = program(
+        """
+        def work():
+            logging.getLogger().addHandler(logging.FileHandler("own.log"))
+            logging.Logger("alone").warning("alone")
+
+        def main():
+            keep()
+            threadlog.start_logging_from_children()
+            run("fork", work)
+            answer(messages())
+        """
+    )
+    assert got == ["alone"]
+
+
 # Claims
+
+
+@each_method
+def test_a_start_that_children_import_is_the_parents_only(program, method):
+    got = program(
+        """
+        threadlog.start_logging_from_children()  # outside of any condition
+
+        def work():
+            log.info("hello")
+            answer([thread.name for thread in threading.enumerate()])
+
+        def main(method):
+            keep()
+            multiprocessing.set_forkserver_preload(["__main__"])  # the default
+            with multiprocessing.get_context(method).Pool(1) as pool:
+                pool.apply(work)
+            answer(messages())
+        """,
+        method,
+    )
+    assert got == [["MainThread"], ["hello"]]
+
+
+def test_in_a_subprocess_it_does_not_matter_whether_start_or_attach_comes_first(program):
+    got = program(
+        """
+        import subprocess
+
+        def work():
+            log.info("grandchild")
+
+        def main(first=None):
+            if first is None:
+                keep()
+                threadlog.start_logging_from_children()
+                for first in ("attach", "start_logging_from_children"):
+                    subprocess.run([sys.executable, __file__, first], check=True)
+                answer(messages())
+                return
+            for name in sorted(["attach", "start_logging_from_children"],
+                               reverse=first != "attach"):
+                getattr(threadlog, name)()
+            assert threadlog.attach()
+            address = os.environ["THREADLOG_PARENT"]
+            run("spawn", work)  # by way of this process
+            threadlog.stop_logging_from_children()
+            assert os.environ["THREADLOG_PARENT"] != address
+            log.info("child")
+        """
+    )
+    assert got == ["grandchild", "child"] * 2
 
 
 def test_claims(program):

@@ -468,6 +468,101 @@ def test_children_go_on_undisturbed_when_the_parent_stops(program):
     assert got == [[3, "as where logging is not set up\n", 1]] * 2
 
 
+def test_a_stop_in_the_midst_of_records_loses_none_without_a_word(program):
+    accounts = program(
+        """
+        class Count(logging.Handler):  # the child's last resort, as it stands where nothing is
+            count = 0
+            def handle(self, record):
+                self.count += 1
+
+        def work(ended):
+            from threadlog.children import forwarder
+            forwarder._last_resort = counted = Count()
+            sent = 0
+            while not ended.is_set() or sent < 100:
+                log.warning("%d", sent)
+                sent += 1
+            lost = forwarder.current._ledger.dropped
+            answer([sent, counted.count, lost])
+
+        def main():
+            keep()
+            ended = multiprocessing.get_context("fork").Event()
+            for _ in range(15):
+                ended.clear(), kept.records.clear()
+                threadlog.start_logging_from_children()
+                child = start("fork", work, ended)
+                eventually(lambda: kept.records)
+                time.sleep(0.02)
+                threadlog.stop_logging_from_children()
+                came = len(kept.records)
+                ended.set()
+                child.join()
+                assert came == len(kept.records)
+                answer(came)
+        """
+    )
+    for came, (sent, shown, lost) in zip(accounts[1::2], accounts[::2], strict=True):
+        assert came + shown + lost == sent
+        assert lost == 0
+
+
+def test_children_that_wait_in_line_are_heard_at_a_stop(program):
+    got = program(
+        """
+        class Busy(logging.Handler):
+            def emit(self, record):
+                if record.getMessage() == "busy":
+                    busy.set()
+                    free.wait()
+
+        def main():
+            global busy, free
+            busy, free = threading.Event(), threading.Event()
+            keep()
+            logging.getLogger().addHandler(Busy())
+            threadlog.start_logging_from_children()
+            for number in range(251):
+                if os.fork() == 0:
+                    log.info("%s", number or "busy")
+                    os._exit(0)
+                os.wait()
+                if number == 0:
+                    busy.wait()
+            threading.Timer(0.1, free.set).start()
+            answer(len(messages()))
+        """
+    )
+    assert got == 251
+
+
+def test_a_message_that_the_parent_refuses_does_not_stop_the_others(program):
+    got = program(
+        """
+        def work():
+            from threadlog.children import forwarder
+            log.info("before")
+            sender = forwarder.current.sender
+            sender.send(b"x" * 20_000_000)  # as no record of ours is
+            end = time.monotonic() + 30
+            while sender._frames and time.monotonic() < end:
+                log.info("meanwhile")
+                time.sleep(0.1)
+            log.info("after")
+
+        def main():
+            keep()
+            threadlog.start_logging_from_children()
+            run("fork", work)
+            got = messages()
+            answer([got[0], got[-1]])
+        """,
+        stderr=None,
+    )
+    assert got == ["before", "after"]
+
+
 # Forks
 
 
@@ -602,6 +697,48 @@ def test_a_signal_handler_that_logs_in_the_middle_of_a_record(program):
     )
     assert wrong == {}
     assert signals == [True, True]
+
+
+def test_a_signal_handler_that_raises_leaves_no_lock_behind(program):
+    got = program(
+        """
+        class Interrupt(BaseException):
+            pass
+
+        def interrupt(*_):
+            raise Interrupt
+
+        def work():
+            signal.signal(signal.SIGALRM, interrupt)
+            interrupts, end = 0, time.monotonic() + 3
+            while time.monotonic() < end:
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 0.0003)
+                    while True:
+                        log.info("hello")
+                except Interrupt:
+                    interrupts += 1
+                except RuntimeError:  # logging's own locks have the same gap
+                    pass
+            from threadlog.children import forwarder
+            sender = forwarder.current.sender
+            free = []
+            def look():
+                free.append(sender._lock.acquire(timeout=5))
+            thread = threading.Thread(target=look)
+            thread.start()
+            thread.join()
+            answer([interrupts > 300, free])
+
+        def main():
+            keep()
+            threadlog.start_logging_from_children()
+            run("fork", work)
+            threadlog.stop_logging_from_children()
+        """,
+        stderr=None,
+    )
+    assert got == [True, [True]]
 
 
 def test_finalizers_and_reprs_that_log(program):

@@ -8,6 +8,8 @@ import random
 import socket
 import stat
 import struct
+import subprocess
+import sys
 import threading
 import time
 
@@ -15,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from children import addresses, run_program
+from children import addresses, environment, run_program, write_program
 from queued import eventually
 from threadlog.children import address, receiver
 from threadlog.children.frames import Frames, frame
@@ -373,6 +375,28 @@ def test_what_crashed_processes_have_left_is_removed_and_nothing_else(tmp_path, 
     assert (used / "mine").exists()
     server.close()
     address.leave(living)
+
+
+def test_processes_that_start_and_stop_at_the_same_time_do_not_mind_each_other(tmp_path):
+    code = """
+        def main(rounds):
+            for _ in range(int(rounds)):
+                with threadlog.logging_from_children():
+                    pass
+        """
+    program = write_program(tmp_path, code)
+    running = [
+        subprocess.Popen(
+            [sys.executable, program, "40"],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(tmp_path),
+        )
+        for _ in range(4)
+    ]
+    said = [process.communicate(timeout=60)[1] for process in running]
+    assert said == [""] * 4
+    assert addresses(tmp_path) == []
 
 
 def test_a_path_that_is_too_long_for_a_socket_is_avoided(tmp_path, monkeypatch):

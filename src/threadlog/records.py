@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 LIMIT = 16 * 1024 * 1024  # bytes: a longer record is cut
+UNJUDGED = b"\n?"  # may follow, if the sender does not know whether the receiver wants it
 
 _WHERE = (
     "name",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from threadlog.children.levels import Levels
 from threadlog.guard import report_error, say
-from threadlog.records import decode
+from threadlog.records import UNJUDGED, decode
 
 _reporter = logging.Handler()  # its handleError tells of what a logger's filter or handler raised
 _has_complained = False
@@ -14,18 +15,22 @@ _has_complained = False
 def deliver(data: bytes) -> None:
     """Give the record in *data* to the logger of its name.
 
-    What loggers and handlers raise is reported as `logging.Handler.handleError` does.
+    Whether the logger wants the level was judged by the child, at the call, unless it has marked
+    the record as `UNJUDGED`. What loggers and handlers raise is reported as
+    `logging.Handler.handleError` does.
     """
     global _has_complained
+    is_judged = not data.endswith(UNJUDGED)
     try:
-        record = decode(data)
+        record = decode(data if is_judged else data.removesuffix(UNJUDGED))
     except Exception:
         if not _has_complained:
             _has_complained = True
             say("threadlog: something that a child has sent is no record")
         return
     try:
-        _handle(record)
+        if is_judged or record.levelno >= Levels.here().least(record.name):
+            _handle(record)
     except BaseException:  # SystemExit, too: who logs would have got it, and is not here
         report_error(_reporter, record)
 
@@ -33,22 +38,18 @@ def deliver(data: bytes) -> None:
 def _handle(record: logging.LogRecord) -> None:
     """Have the logger of the record's name handle it.
 
-    A logger that only the child knows is not made here. It would have no level, filter or handler
-    of its own: its nearest ancestor's are all that counts.
+    A logger that only the child knows is not made here. It would have no filter or handler of its
+    own: its nearest ancestor's are all that counts.
     """
-    manager = logging.root.manager
-    logger = manager.loggerDict.get(record.name)
-    if record.name == logging.root.name:
-        logger = logging.root
+    loggers = logging.root.manager.loggerDict
+    logger = loggers.get(record.name)
     if isinstance(logger, logging.Logger):
-        if logger.isEnabledFor(record.levelno):
-            logger.handle(record)
-        return
-    ancestor = record.name or ""
-    while ancestor and not isinstance(logger, logging.Logger):
-        ancestor = ancestor.rpartition(".")[0]
-        logger = manager.loggerDict.get(ancestor)
-    if not isinstance(logger, logging.Logger):
-        logger = logging.root
-    if manager.disable < record.levelno >= logger.getEffectiveLevel():
-        logger.callHandlers(record)
+        logger.handle(record)
+    elif record.name == logging.root.name:
+        logging.root.handle(record)
+    else:
+        ancestor = record.name or ""
+        while ancestor and not isinstance(logger, logging.Logger):
+            ancestor = ancestor.rpartition(".")[0]
+            logger = loggers.get(ancestor)
+        (logger if isinstance(logger, logging.Logger) else logging.root).callHandlers(record)

@@ -10,7 +10,7 @@ from threadlog import lifecycle
 from threadlog.filters import stamp
 from threadlog.guard import report_error, say
 from threadlog.ledger import Ledger
-from threadlog.records import encode
+from threadlog.records import UNJUDGED, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ class Forwarder(logging.Handler):
         """Send *record*, if the parent wants it. Raises nothing."""
         try:
             stamp(record)
-            if self._levels is None or record.levelno >= self._levels.least(record.name):
+            if self._levels is None:
+                self._send(record, UNJUDGED)
+            elif record.levelno >= self._levels.least(record.name):
                 self._send(record)
         except Exception:
             report_error(self, record)
@@ -73,8 +75,8 @@ class Forwarder(logging.Handler):
             self._levels = levels
             levels.set_here(before)
 
-    def _send(self, record: logging.LogRecord) -> None:
-        if self.sender.send(encode(record)):
+    def _send(self, record: logging.LogRecord, mark: bytes = b"") -> None:
+        if self.sender.send(encode(record) + mark):
             if self._ledger.burst is not None:
                 self._tell()
         elif not self.sender.is_dismissed:

@@ -126,9 +126,8 @@ def join(address: str) -> bool:
         sender.try_open()
     levels = sender.levels
     if not logging.root.handlers:  # else it has set up logging already
-        if levels is None:  # until the parent tells, it gets everything
-            levels = Levels(0, {logging.root.name: (logging.NOTSET, False)})
-        levels.set_here()
+        # Until the parent tells, it gets everything.
+        (levels or Levels(0, {logging.root.name: (logging.NOTSET, False)})).set_here()
     _forward(sender, levels)
     return True
 
@@ -140,6 +139,7 @@ def join_after_fork(address: str) -> None:
     _forget_handlers()
     sender = Sender(address)
     sender.try_open()
+    sender.version = sender.page[0]  # the parent's levels are here
     _forward(sender, Levels.here())
 
 

@@ -17,7 +17,7 @@ from threadlog.children.frames import Frames, frame
 from threadlog.children.levels import Levels
 from threadlog.children.sender import PROTOCOL
 from threadlog.guard import say
-from threadlog.records import LIMIT
+from threadlog.records import LIMIT, UNJUDGED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class Receiver:
             self._drop(connection)
             return False
         connection.is_known = True
-        connection.frames.limit = LIMIT
+        connection.frames.limit = LIMIT + len(UNJUDGED)
         self._look_at_levels()
         self._tell_levels([connection])
         return True

@@ -147,28 +147,29 @@ class Sender:
         try:
             while frames:
                 first = frames[0]
-                while not self._step(first):
-                    if not self._poll("POLLOUT", end):
-                        self._is_slow = True
-                        return
-                try:  # noqa: SIM105  contextlib.suppress would cost as much as half the rest
-                    frames.remove(first)  # not popleft(): an interrupting sender may have done it
-                except ValueError:
-                    pass
+                if self._step(first):
+                    try:  # noqa: SIM105  contextlib.suppress would cost as much as half the rest
+                        frames.remove(first)  # not popleft(): an interrupting one may have done it
+                    except ValueError:
+                        pass
+                elif not self._poll("POLLOUT", end):
+                    self._is_slow = True
+                    return
             self._is_slow = False
         except (OSError, IndexError):  # no parent; or all was sent by an interrupting sender
             pass
 
     def _step(self, first: _Frame) -> bool:
         """Send as much of *first* as there is room for. Return whether nothing is left of it."""
-        if self._socket is None and not self._reconnect():
+        if self._socket is None:
+            self._reconnect()
             return False
         data, steps = first.data, first.steps
         rest = map(data.__getitem__, map(slice, map(sum, (steps,)), (None,)))
         try:
             # In one step of the interpreter: what is left, its sending, and the note of how much
             # was sent. A signal handler that comes before may send it all, and then nothing is.
-            steps.extend(map(self._socket.send, rest, (_NO_SIGNAL,)))  # type: ignore[union-attr]
+            steps.extend(map(self._socket.send, rest, (_NO_SIGNAL,)))
         except BlockingIOError:
             return False
         except (OSError, AttributeError):
@@ -177,15 +178,15 @@ class Sender:
             return False
         return sum(steps) == len(data)
 
-    def _reconnect(self) -> bool:
-        """Return whether there is a connection, False if one may come. Raises OSError if none."""
+    def _reconnect(self) -> None:
+        """Connect, if it is not too soon. Raises OSError if there is nobody to connect with."""
         if time.monotonic() < self._next_try:
             raise ConnectionError
         try:
             self._connect()
         except BlockingIOError:  # many have come before
             self._next_try = 0.0
-            return False
+            return
         for waiting in list(self._frames):
             if waiting.steps:
                 if waiting.is_resent:  # if the parent refuses it, the others must not wait for it
@@ -193,7 +194,6 @@ class Sender:
                     self.given_up += 1
                 waiting.steps.clear()
                 waiting.is_resent = True
-        return True
 
     def _connect(self) -> None:
         self._next_try = time.monotonic() + RETRY
@@ -209,7 +209,6 @@ class Sender:
             raise
         self.close()  # an interrupting sender's
         self._incoming = Frames(_LONGEST_NEWS)
-        self.version = 0
         self._socket = connected
         self.is_dismissed = False
 
