@@ -76,23 +76,24 @@ SABOTEURS = {
     "loses one": """
     from threadlog.children.forwarder import Forwarder
     forward = Forwarder._send
-    Forwarder._send = lambda self, record: record.args[1] == 77 or forward(self, record)
+    Forwarder._send = lambda self, record, data: (
+        record.args[1] == 77 or forward(self, record, data))
     """,
     "doubles one": """
     from threadlog.children.forwarder import Forwarder
     forward = Forwarder._send
-    Forwarder._send = lambda self, record: (
-        forward(self, record), record.args[1] == 77 and forward(self, record))
+    Forwarder._send = lambda self, record, data: (
+        forward(self, record, data), record.args[1] == 77 and forward(self, record, data))
     """,
     "keeps one back": """
     from threadlog.children.forwarder import Forwarder
     forward, kept_back = Forwarder._send, []
-    def late(self, record):
+    def late(self, record, data):
         if record.args[1] == 77:
-            return kept_back.append(record)
-        forward(self, record)
+            return kept_back.append((record, data))
+        forward(self, record, data)
         if kept_back:
-            forward(self, kept_back.pop())
+            forward(self, *kept_back.pop())
     Forwarder._send = late
     """,
     "hands over to a thread": """
@@ -104,7 +105,7 @@ SABOTEURS = {
             forward(*q.get())
             time.sleep(0.001)
     threading.Thread(target=feed, daemon=True).start()
-    Forwarder._send = lambda *both: q.put(both)
+    Forwarder._send = lambda *all: q.put(all)
     """,
 }
 

@@ -108,8 +108,8 @@ def decode(data: bytes) -> logging.LogRecord:
     """
     where, who, says = data.decode("utf-8", "surrogatepass").split("\n")
     fields = _BLANK.copy()
-    fields.update(_fields_of(where))
-    fields.update(_fields_of(who))
+    fields.update(_fields_of_line.get(where) or _fields_of(where))
+    fields.update(_fields_of_line.get(who) or _fields_of(who))
     fields.update(_from_json(says))
     if type(fields["args"]) is list:
         fields["args"] = tuple(fields["args"])
@@ -119,13 +119,16 @@ def decode(data: bytes) -> logging.LogRecord:
     if not (isinstance(fields["levelno"], int) and isinstance(fields["name"], (str, type(None)))):
         raise ValueError("a record needs a name and a level")
     factory = logging.getLogRecordFactory()
-    record = _blank() if factory is _LogRecord else _made(factory, fields)
+    if factory is _LogRecord:
+        return _plain(fields)
+    record = _made(factory, fields)
     record.__dict__.update(fields)
     return record
 
 
-def _blank() -> logging.LogRecord:
+def _plain(fields: dict[str, Any]) -> logging.LogRecord:
     record: logging.LogRecord = _new(_LogRecord)
+    record.__dict__ = fields
     return record
 
 
@@ -139,8 +142,7 @@ def _made(factory: Any, fields: dict[str, Any]) -> logging.LogRecord:
             *first, args, None, fields["funcName"], fields["stack_info"]
         )
     except Exception:  # the record matters more than what the program makes of it
-        made = _blank()
-        made.__dict__.update(fields)
+        made = _plain(fields)
         report_error(_reporter, made)
     return made
 
@@ -241,11 +243,9 @@ def _who_line(fields: dict[str, Any]) -> str:
 
 
 def _fields_of(line: str) -> dict[str, Any]:
-    fields = _fields_of_line.get(line)
-    if fields is None:
-        fields = _from_json(line)
-        if len(line) <= _LONGEST_KEPT:
-            _keep(_fields_of_line, line, fields)
+    fields = _from_json(line)
+    if len(line) <= _LONGEST_KEPT:
+        _keep(_fields_of_line, line, fields)
     return fields
 
 

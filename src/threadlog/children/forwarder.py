@@ -7,7 +7,6 @@ import logging
 import os
 
 from threadlog import lifecycle
-from threadlog.filters import stamp
 from threadlog.guard import report_error, say
 from threadlog.ledger import Ledger
 from threadlog.records import UNJUDGED, encode
@@ -59,11 +58,10 @@ class Forwarder(logging.Handler):
     def forward(self, record: logging.LogRecord) -> None:
         """Send *record*, if the parent wants it. Raises nothing."""
         try:
-            stamp(record)
             if self._levels is None:
-                self._send(record, UNJUDGED)
+                self._send(record, encode(record) + UNJUDGED)
             elif record.levelno >= self._levels.least(record.name):
-                self._send(record)
+                self._send(record, encode(record))
         except Exception:
             report_error(self, record)
 
@@ -75,8 +73,8 @@ class Forwarder(logging.Handler):
             self._levels = levels
             levels.set_here(before)
 
-    def _send(self, record: logging.LogRecord, mark: bytes = b"") -> None:
-        if self.sender.send(encode(record) + mark):
+    def _send(self, record: logging.LogRecord, message: bytes) -> None:
+        if self.sender.send(message):
             if self._ledger.burst is not None:
                 self._tell()
         elif not self.sender.is_dismissed:

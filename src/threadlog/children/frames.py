@@ -30,18 +30,25 @@ class Frames:
     def feed(self, data: bytes) -> Iterator[bytes]:
         """Yield the messages that are complete with *data*. May be left before the last."""
         pending = self._pending
-        pending += data
+        if pending:
+            pending += data
+            if len(pending) < self.expected:
+                return
+            data = bytes(pending)
+            pending.clear()
         at = self.expected = 0
+        end = len(data)
         try:
-            while not self.is_broken and len(pending) >= at + _HEADER:
+            while not self.is_broken and end >= at + _HEADER:
                 begin = at + _HEADER
-                size = int.from_bytes(pending[at:begin], "big")
-                self.is_broken = size > self.limit
-                end = begin + size
-                if self.is_broken or len(pending) < end:
-                    self.expected = size
+                size = int.from_bytes(data[at:begin], "big")
+                if size > self.limit:
+                    self.is_broken = True
+                elif begin + size > end:
+                    self.expected = _HEADER + size
                     return
-                at = end
-                yield bytes(pending[begin:end])
+                else:
+                    at = begin + size
+                    yield data[begin:at]
         finally:
-            del pending[:at]
+            pending += data[at:]

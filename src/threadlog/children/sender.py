@@ -28,15 +28,32 @@ _LONGEST_NEWS = 64 * 1024 * 1024  # bytes, of the parent's, whom we trust
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)  # a program may have SIGPIPE kill it
 
 
-class _Frame:
-    """One that is being sent, and how many bytes of it each step has sent."""
+_take = list.pop
 
-    __slots__ = ("data", "is_resent", "steps")
+
+class _Frame:
+    """One that is being sent.
+
+    Whoever sends takes *rest*, what is left of it, and adds to *steps* how many bytes were sent, in
+    one step of the interpreter. A signal handler that logs comes before or after that: it finds
+    what is left, and leaves nothing to be sent twice.
+    """
+
+    __slots__ = ("data", "is_resent", "rest", "steps")
 
     def __init__(self, data: bytes) -> None:
         self.data = data
+        self.rest = [data]
         self.steps: list[int] = []
         self.is_resent = False
+
+    def is_sent(self) -> bool:
+        return sum(self.steps) == len(self.data)
+
+    def begin_again(self) -> None:
+        self.rest.clear()
+        self.steps.clear()
+        self.is_resent = True
 
 
 class Sender:
@@ -164,19 +181,20 @@ class Sender:
         if self._socket is None:
             self._reconnect()
             return False
-        data, steps = first.data, first.steps
-        rest = map(data.__getitem__, map(slice, map(sum, (steps,)), (None,)))
+        if not first.rest:
+            rest = first.data[sum(first.steps) :]
+            first.rest[:] = [rest]
+            if first.is_sent():  # by an interrupting sender, up to this moment
+                return True
         try:
-            # In one step of the interpreter: what is left, its sending, and the note of how much
-            # was sent. A signal handler that comes before may send it all, and then nothing is.
-            steps.extend(map(self._socket.send, rest, (_NO_SIGNAL,)))
-        except BlockingIOError:
+            first.steps.extend(map(self._socket.send, map(_take, (first.rest,)), (_NO_SIGNAL,)))
+        except (BlockingIOError, IndexError):
             return False
         except (OSError, AttributeError):
             self._listen()  # it may have said why
             self.close()
             return False
-        return sum(steps) == len(data)
+        return first.is_sent()
 
     def _reconnect(self) -> None:
         """Connect, if it is not too soon. Raises OSError if there is nobody to connect with."""
@@ -192,8 +210,7 @@ class Sender:
                 if waiting.is_resent:  # if the parent refuses it, the others must not wait for it
                     self._frames.remove(waiting)
                     self.given_up += 1
-                waiting.steps.clear()
-                waiting.is_resent = True
+                waiting.begin_again()
 
     def _connect(self) -> None:
         self._next_try = time.monotonic() + RETRY
