@@ -861,3 +861,26 @@ def test_in_this_process_all_is_left_as_found():
     with threadlog.logging_from_children():
         pass
     assert vars(logging.getLogger()) == before
+
+
+def test_a_fork_server_that_has_started_too_does_not_keep_the_records(program, tmp_path):
+    (tmp_path / "preloaded.py").write_text(
+        "import threadlog\nthreadlog.start_logging_from_children()\n"
+    )
+    got = program(
+        """
+        def work():
+            log.info("hello")
+            log.debug("not wanted")
+
+        def main():
+            keep()
+            threadlog.start_logging_from_children()
+            multiprocessing.set_forkserver_preload(["preloaded"])
+            run("forkserver", work)
+            answer(messages())
+            from multiprocessing import forkserver, resource_tracker
+            forkserver._forkserver._stop()
+        """
+    )
+    assert got == ["hello"]

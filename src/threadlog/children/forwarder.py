@@ -147,6 +147,8 @@ def use(forwarder: Forwarder) -> None:
         logging.lastResort = _LastResort()
         logging.basicConfig = _basicConfig
         logging.Logger.isEnabledFor = _isEnabledFor  # type: ignore[method-assign]
+    else:
+        logging.root.removeHandler(current)
     current = forwarder
     logging.root.addHandler(forwarder)
 

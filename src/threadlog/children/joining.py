@@ -108,15 +108,17 @@ def _put_ticket() -> None:
 
 
 def arrive(address: str) -> Ticket:
-    """Join the parent that has sent this process a ticket, if it still takes records."""
-    join(address)
+    """Join the parent that has sent this process a ticket, if it still takes records.
+
+    Rather than one that it was forked by: a fork server that hosts, too.
+    """
+    if forwarder.current is None or forwarder.current.sender.address != address:
+        join(address)
     return Ticket(address)
 
 
 def join(address: str) -> bool:
     """Send this process's records to the one at *address*. Return whether it could be reached."""
-    if forwarder.current is not None:
-        return True
     sender = Sender(address)
     try:
         sender.open(_WAIT)
@@ -125,7 +127,7 @@ def join(address: str) -> bool:
     except BlockingIOError:  # many have come before: later
         sender.try_open()
     levels = sender.levels
-    if not logging.root.handlers:  # else it has set up logging already
+    if logging.root.handlers in ([], [forwarder.current]):  # else it has set up logging already
         # Until the parent tells, it gets everything.
         (levels or Levels(0, {logging.root.name: (logging.NOTSET, False)})).set_here()
     _forward(sender, levels)
@@ -149,7 +151,7 @@ def attach() -> bool:
     if not address:
         return False
     try:
-        if join(address):
+        if forwarder.current is not None or join(address):
             return True
         reason: object = "it takes none any more"
     except (OSError, ValueError) as error:

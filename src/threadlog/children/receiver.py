@@ -158,9 +158,11 @@ class Receiver:
             pass
         if to_stop:
             self._dismiss()
-        unread = list(self._connections)
-        while unread and time.monotonic() < end:
-            unread = [connection for connection in unread if self._read(connection)]
+        may_have_more = True
+        while may_have_more and time.monotonic() < end:
+            may_have_more = False
+            for connection in list(self._connections):
+                may_have_more |= self._read(connection)
         if to_stop:
             self._close()
         done.set()
