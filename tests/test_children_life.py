@@ -884,6 +884,8 @@ FAILING = {
 @pytest.mark.parametrize("failure", FAILING)
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
 def test_a_child_starts_though_it_cannot_join(tmp_path, failure, method):
+    if (failure, method) == ("no socket", "forkserver"):
+        pytest.skip("a fork server imports the main module, and needs sockets")
     code = f"""
         if __name__ != "__main__":  # the child imports this before it joins
             {FAILING[failure]}

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 
 import pytest
 from hypothesis import given
@@ -134,7 +135,9 @@ def test_another_users_process_is_refused(listening, here):
     while folder != "/":
         folder = os.path.dirname(folder)
         os.chmod(folder, os.stat(folder).st_mode | 0o011)
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the receiver's thread, 3.12+
+        child = os.fork()
     if child == 0:
         status = 1
         with contextlib.suppress(Exception):

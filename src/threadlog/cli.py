@@ -198,7 +198,7 @@ def _add_up_in_processes(numbers: int, processes: int) -> bool:
     segments = _segments(numbers)
     alone = 0
     rights = []
-    for method in multiprocessing.get_all_start_methods():
+    for method in sorted(multiprocessing.get_all_start_methods()):
         with logging_from_children():  # at its end all their lines are there
             done = _work_in_processes(segments, processes, method)
         seconds: dict[str, list[float]] = {}
