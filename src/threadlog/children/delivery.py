@@ -8,6 +8,10 @@ from threadlog.children.levels import Levels
 from threadlog.guard import report_error, say
 from threadlog.records import UNJUDGED, decode
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _reporter = logging.Handler()  # its handleError tells of what a logger's filter or handler raised
 _has_complained = False
 
@@ -42,14 +46,17 @@ def _handle(record: logging.LogRecord) -> None:
     own: its nearest ancestor's are all that counts.
     """
     loggers = logging.root.manager.loggerDict
-    logger = loggers.get(record.name)
+    logger = logging.root if record.name == logging.root.name else loggers.get(record.name)
     if isinstance(logger, logging.Logger):
-        logger.handle(record)
-    elif record.name == logging.root.name:
-        logging.root.handle(record)
-    else:
-        ancestor = record.name or ""
-        while ancestor and not isinstance(logger, logging.Logger):
-            ancestor = ancestor.rpartition(".")[0]
-            logger = loggers.get(ancestor)
-        (logger if isinstance(logger, logging.Logger) else logging.root).callHandlers(record)
+        if not logger.disabled:
+            logger.handle(record)
+        else:  # since the record was logged
+            passed: Any = logger.filter(record)
+            if passed:
+                logger.callHandlers(passed if isinstance(passed, logging.LogRecord) else record)
+        return
+    ancestor = record.name or ""
+    while ancestor and not isinstance(logger, logging.Logger):
+        ancestor = ancestor.rpartition(".")[0]
+        logger = loggers.get(ancestor)
+    (logger if isinstance(logger, logging.Logger) else logging.root).callHandlers(record)
