@@ -62,7 +62,7 @@ _LARGE = 10**1000  # a number of more digits than sys.set_int_max_str_digits all
 _MOST_FIELDS = 10_000  # that are worth to be cut singly
 _MARKS = 8  # bytes around a field, at most
 _MOST_KEPT = 1024
-_LONGEST_KEPT = 4096  # bytes
+_LONGEST_KEPT = 4096  # characters
 
 _where_of = itemgetter(*_WHERE)
 _who_of = itemgetter(*_WHO)
@@ -75,6 +75,7 @@ _read_json = json.JSONDecoder().raw_decode
 _where_lines: dict[tuple[Any, ...], str] = {}
 _who_lines: dict[tuple[Any, ...], tuple[Any, str]] = {}
 _fields_of_line: dict[str, dict[str, Any]] = {}
+_fields_of_head: dict[str, dict[str, Any]] = {}  # of the first two lines
 
 _LogRecord = logging.LogRecord
 _new = object.__new__
@@ -106,10 +107,8 @@ def decode(data: bytes) -> logging.LogRecord:
 
     Raises an Exception for anything else. `relativeCreated` counts from the start of this process.
     """
-    where, who, says = data.decode("utf-8", "surrogatepass").split("\n")
-    fields = _BLANK.copy()
-    fields.update(_fields_of_line.get(where) or _fields_of(where))
-    fields.update(_fields_of_line.get(who) or _fields_of(who))
+    head, _, says = data.decode("utf-8", "surrogatepass").rpartition("\n")
+    fields = (_fields_of_head.get(head) or _read_head(head)).copy()
     fields.update(_from_json(says))
     if type(fields["args"]) is list:
         fields["args"] = tuple(fields["args"])
@@ -242,10 +241,20 @@ def _who_line(fields: dict[str, Any]) -> str:
     return line
 
 
-def _fields_of(line: str) -> dict[str, Any]:
-    fields = _from_json(line)
-    if len(line) <= _LONGEST_KEPT:
-        _keep(_fields_of_line, line, fields)
+def _read_head(head: str) -> dict[str, Any]:
+    where, who = head.split("\n")
+    fields = _BLANK | _read_line(where) | _read_line(who)
+    if len(head) <= _LONGEST_KEPT:
+        _keep(_fields_of_head, head, fields)
+    return fields
+
+
+def _read_line(line: str) -> dict[str, Any]:
+    fields = _fields_of_line.get(line)
+    if fields is None:
+        fields = _from_json(line)
+        if len(line) <= _LONGEST_KEPT:
+            _keep(_fields_of_line, line, fields)
     return fields
 
 

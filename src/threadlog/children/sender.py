@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import select
 import socket
+import sys
 import threading
 import time
 from collections import deque
@@ -23,6 +24,8 @@ PATIENCE = 10.0  # seconds: as long a call waits for a parent that does not read
 RETRY = 1.0  # seconds between two attempts to reach a parent that is not there
 NEWS = 0.5  # seconds: as long a call waits for levels that the parent has announced
 PROTOCOL = 1
+# Bytes: Linux sends as many on a UNIX socket whole or not at all.
+_AT_ONCE = 4096 if sys.platform == "linux" else 0
 _BUFFER = 1024 * 1024  # bytes; Linux gives no more than net.core.wmem_max, twice 208 KiB
 _LONGEST_NEWS = 64 * 1024 * 1024  # bytes, of the parent's, whom we trust
 _NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)  # a program may have SIGPIPE kill it
@@ -116,9 +119,9 @@ class Sender:
         Raises nothing.
         """
         is_slow = self._is_slow
-        wait = TURN if is_slow else PATIENCE
         end = time.monotonic() + (0.0 if is_slow else PATIENCE)
-        taken = locked(self._lock, wait, self._send, _Frame(frame(message)), end)
+        wait = TURN if is_slow else PATIENCE
+        taken = locked(self._lock, wait, self._send, frame(message), end)
         if taken is None:  # another thread waits for the parent, and has waited as long
             self._is_slow = True
         return taken is True
@@ -147,8 +150,18 @@ class Sender:
                 return
             self._listen()
 
-    def _send(self, new: _Frame, end: float) -> bool:
+    def _send(self, data: bytes, end: float) -> bool:
         frames = self._frames
+        if len(data) <= _AT_ONCE:
+            try:
+                # No call comes between: no signal handler can, that leaves half a frame behind.
+                if not frames:
+                    self._socket.send(data, _NO_SIGNAL)  # type: ignore[union-attr]
+                    self._is_slow = False
+                    return True
+            except (OSError, AttributeError):  # no room, or no connection: the long way
+                pass
+        new = _Frame(data)
         frames.append(new)
         self._send_all(end)
         if new.steps:
@@ -238,7 +251,7 @@ class Sender:
             else:
                 poll = select.poll()
                 poll.register(self._socket, getattr(select, event))
-                poll.poll(left * 1000)
+                poll.poll(min(left, 1.0) * 1000)
         return left > 0
 
     def _listen(self) -> None:
