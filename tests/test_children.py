@@ -472,6 +472,148 @@ def test_a_level_that_the_parent_changes_holds_for_the_next_call_of_a_running_ch
     assert got == [["after"], False]
 
 
+def test_a_level_that_changes_just_after_a_fork_holds_in_the_child(program):
+    got = program(
+        """
+        def main():
+            keep()
+            threadlog.start_logging_from_children()
+            for number in range(20):
+                logging.getLogger().setLevel(logging.INFO)
+                reader, writer = os.pipe()
+                if os.fork() == 0:
+                    os.read(reader, 1)
+                    log.debug("%d", number)
+                    os._exit(0)
+                logging.getLogger().setLevel(logging.DEBUG)
+                os.write(writer, b"1")
+                os.wait()
+            answer(messages())
+        """
+    )
+    assert got == [str(number) for number in range(20)]
+
+
+def test_a_level_that_changes_while_nobody_receives_holds_after_the_next_start(program):
+    got = program(
+        """
+        def work(step, done):
+            step.acquire()
+            end = time.monotonic() + 30
+            while not log.isEnabledFor(logging.DEBUG) and time.monotonic() < end:
+                time.sleep(0.01)
+            log.debug("after")
+            done.release()
+
+        def main():
+            keep()
+            threadlog.start_logging_from_children()
+            context = multiprocessing.get_context("spawn")
+            step, done = context.Semaphore(0), context.Semaphore(0)
+            child = start("spawn", work, step, done)
+            step.release()
+            threadlog.stop_logging_from_children()
+            logging.getLogger().setLevel(logging.DEBUG)
+            threadlog.start_logging_from_children()
+            done.acquire()
+            child.join()
+            answer(messages())
+        """
+    )
+    assert got == ["after"]
+
+
+def test_a_level_reaches_the_child_of_a_child_that_hosts_and_waits(program):
+    got = program(
+        """
+        def grandchild(ready):
+            ready.set()
+            end = time.monotonic() + 30
+            while not log.isEnabledFor(logging.DEBUG) and time.monotonic() < end:
+                time.sleep(0.01)
+            log.debug("grandchild")
+
+        def work(ready):
+            threadlog.start_logging_from_children()
+            run("spawn", grandchild, ready)
+            threadlog.stop_logging_from_children()
+
+        def main():
+            keep()
+            threadlog.start_logging_from_children()
+            ready = multiprocessing.get_context("spawn").Event()
+            child = start("spawn", work, ready)
+            ready.wait()
+            logging.getLogger().setLevel(logging.DEBUG)
+            child.join()
+            answer([text for text in messages() if text == "grandchild"])
+        """
+    )
+    assert got == ["grandchild"]
+
+
+def test_the_levels_of_a_child_that_has_set_up_logging_before_are_its_own(program):
+    got = program(
+        """
+        if __name__ != "__main__":  # as a main module that sets up logging for everybody
+            logging.basicConfig(level=logging.INFO, filename="own.log", format="%(message)s")
+
+        def work(step, done):
+            log.info("before")
+            done.release()
+            step.acquire()
+            log.info("after")
+
+        def main():
+            keep(logging.INFO)
+            threadlog.start_logging_from_children()
+            context = multiprocessing.get_context("spawn")
+            step, done = context.Semaphore(0), context.Semaphore(0)
+            child = start("spawn", work, step, done)
+            done.acquire()
+            logging.getLogger().setLevel(logging.ERROR)
+            step.release()
+            child.join()
+            answer([messages(), open("own.log").read().split()])
+        """
+    )
+    assert got == [[], ["before", "after"]]
+
+
+def test_a_child_has_one_connection_whatever_its_ancestors_have(program):
+    got = program(
+        """
+        def connections():
+            found = 0
+            with open("/proc/net/unix") as file:
+                inodes = {line.split()[6] for line in file}
+            for name in os.listdir("/proc/self/fd"):
+                try:
+                    link = os.readlink(f"/proc/self/fd/{name}")
+                except OSError:
+                    continue
+                found += link.startswith("socket:[") and link[8:-1] in inodes
+            return found
+
+        def work():
+            threadlog.start_logging_from_children()
+            if os.fork() == 0:
+                log.info("grandchild with %d", connections())
+                os._exit(0)
+            os.wait()
+            threadlog.stop_logging_from_children()
+            log.info("child with %d", connections())
+
+        def main():
+            keep()
+            threadlog.start_logging_from_children()
+            run("spawn", work)
+            answer(messages())
+        """
+    )
+    assert got == ["grandchild with 1", "child with 1"]
+
+
 def test_a_logger_that_is_disabled_or_enabled_is_so_in_children_a_while_later(program):
     got = program(
         """

@@ -700,6 +700,44 @@ def test_a_signal_handler_that_logs_in_the_middle_of_a_record(program):
     assert signals == [True, True]
 
 
+def test_signal_handlers_that_log_while_levels_change(program):
+    wrong, signals = program(
+        """
+        def work(ended, count):
+            def interrupt(*_):
+                logging.getLogger("signal").info("%d %d", 1, count.value)
+                count.value += 1
+                if not ended.is_set():
+                    signal.setitimer(signal.ITIMER_REAL, 0.001)
+            signal.signal(signal.SIGALRM, interrupt)
+            signal.setitimer(signal.ITIMER_REAL, 0.001)
+            for number in range(20_000):
+                log.info("%d %d", 0, number)
+            ended.set()
+            time.sleep(0.1)
+
+        def main():
+            keep()
+            threadlog.start_logging_from_children()
+            context = multiprocessing.get_context("fork")
+            ended, count = context.Event(), context.Value("i", lock=False)
+            child = start("fork", work, ended, count)
+            while not ended.is_set():
+                for level in (logging.DEBUG, logging.INFO):
+                    logging.getLogger("other").setLevel(level)
+                    time.sleep(0.001)
+            child.join()
+            messages()
+            signals = [r.args[1] for r in kept.records if r.name == "signal"]
+            kept.records[:] = [r for r in kept.records if r.name != "signal"]
+            answer(judge(1, 20_000))
+            answer(signals == list(range(count.value)))
+        """
+    )
+    assert wrong == {}
+    assert signals
+
+
 def test_a_signal_handler_that_raises_leaves_no_lock_behind(program):
     got = program(
         """

@@ -104,7 +104,7 @@ def version_page(address: str, *, write: bool = False) -> memoryview:
     descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         if write:
-            os.truncate(descriptor, 8)
+            os.pwrite(descriptor, bytes(8), 0)  # a hole that finds no room later would be fatal
         access = mmap.ACCESS_WRITE if write else mmap.ACCESS_READ
         return memoryview(mmap.mmap(descriptor, 8, access=access)).cast("Q")
     finally:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import threading
 
 from threadlog import lifecycle
-from threadlog.guard import report_error, say
+from threadlog.children.sender import NEWS
+from threadlog.guard import locked, report_error, say
 from threadlog.ledger import Ledger
 from threadlog.records import UNJUDGED, encode
 
@@ -15,7 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from threadlog.children.levels import Levels
     from threadlog.children.sender import Sender
 
 FLUSH = 1.0  # seconds: as long the end of the process waits for a parent that does not read
@@ -25,14 +26,16 @@ _REASON = "the parent process did not take them"
 class Forwarder(logging.Handler):
     """Sends each record for which this process has no handler of its own.
 
-    *levels*: those that this process's loggers have from its parent. Thread-safe without a lock of
-    the handler's.
+    *sets_levels*: this process's loggers have the parent's levels, and get them when they change.
+    Thread-safe without a lock of the handler's.
     """
 
-    def __init__(self, sender: Sender, levels: Levels | None) -> None:
+    def __init__(self, sender: Sender, *, sets_levels: bool) -> None:
         super().__init__()
         self.sender = sender
-        self._levels = levels
+        self.levels = sender.levels  # those that hold here
+        self._sets_levels = sets_levels
+        self._levels_lock = threading.RLock()
         self._ledger = Ledger()
         lifecycle.renew_in_child(self)
         lifecycle.drain_at_exit(self)
@@ -42,6 +45,9 @@ class Forwarder(logging.Handler):
 
     def after_fork(self) -> None:
         """Have a connection of its own in a child."""
+        if current is not self:  # the child of a child that hosts sends to that
+            return
+        self._levels_lock = threading.RLock()
         self._ledger.after_fork()
         self.sender.after_fork()
         lifecycle.drain_at_exit(self)
@@ -58,20 +64,26 @@ class Forwarder(logging.Handler):
     def forward(self, record: logging.LogRecord) -> None:
         """Send *record*, if the parent wants it. Raises nothing."""
         try:
-            if self._levels is None:
+            if self.levels is None:
                 self._send(record, encode(record) + UNJUDGED)
-            elif record.levelno >= self._levels.least(record.name):
+            elif record.levelno >= self.levels.least(record.name):
                 self._send(record, encode(record))
         except Exception:
             report_error(self, record)
 
     def catch_up(self) -> None:
         """Take the levels that the parent has announced."""
-        self.sender.catch_up()
-        levels, before = self.sender.levels, self._levels
+        if self.sender.page[0] != self.sender.version:
+            self.sender.catch_up()
+        if self.levels is not self.sender.levels:
+            locked(self._levels_lock, NEWS, self._take_levels)
+
+    def _take_levels(self) -> None:
+        levels, before = self.sender.levels, self.levels
         if levels is not None and levels is not before:
-            self._levels = levels
-            levels.set_here(before)
+            if self._sets_levels:
+                levels.set_here(before)
+            self.levels = levels  # last: an interrupt leaves the rest to the next call
 
     def _send(self, record: logging.LogRecord, message: bytes) -> None:
         if self.sender.send(message):
@@ -149,6 +161,8 @@ def use(forwarder: Forwarder) -> None:
         logging.Logger.isEnabledFor = _isEnabledFor  # type: ignore[method-assign]
     else:
         logging.root.removeHandler(current)
+        current.sender.close()
+        lifecycle.is_drained(current)
     current = forwarder
     logging.root.addHandler(forwarder)
 
@@ -163,6 +177,8 @@ def _basicConfig(**options: Any) -> None:
 
 @functools.wraps(_is_enabled_for)
 def _isEnabledFor(self: logging.Logger, level: int) -> bool:
-    if current is not None and current.sender.page[0] != current.sender.version:
-        current.catch_up()
+    if current is not None:
+        sender = current.sender
+        if sender.page[0] != sender.version or sender.levels is not current.levels:
+            current.catch_up()
     return _is_enabled_for(self, level)

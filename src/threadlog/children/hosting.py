@@ -59,7 +59,7 @@ class _Host:
         if receiver is not None:
             _unwatch_levels()
             receiver.after_fork()
-            joining.join_after_fork(address)
+            joining.join_after_fork(address, receiver.version)
 
     def end(self) -> None:
         """Stop at the end of the process."""
@@ -88,12 +88,12 @@ class _Host:
             self._address = addresses.new_address()
             listening = addresses.listen(self._address)
         token, _ = addresses.split(self._address)
-        page = addresses.version_page(self._address, write=True)
-        receiver = Receiver(listening, token, page, deliver)
         try:
+            page = addresses.version_page(self._address, write=True)
+            receiver = Receiver(listening, token, page, deliver)
             receiver.start()
-        except RuntimeError:  # at the end of the process, or in a subinterpreter
-            receiver.after_fork()
+        except (OSError, RuntimeError):  # no room; the end of the process, a subinterpreter
+            listening.close()
             addresses.leave(self._address)
             raise
         if not self._ends_with_process:

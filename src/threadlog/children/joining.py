@@ -126,23 +126,26 @@ def join(address: str) -> bool:
         return False  # it has stopped
     except BlockingIOError:  # many have come before: later
         sender.try_open()
-    levels = sender.levels
-    if logging.root.handlers in ([], [forwarder.current]):  # else it has set up logging already
+    is_set_up = logging.root.handlers not in ([], [forwarder.current])
+    if not is_set_up:
         # Until the parent tells, it gets everything.
-        (levels or Levels(0, {logging.root.name: (logging.NOTSET, False)})).set_here()
-    _forward(sender, levels)
+        (sender.levels or Levels(0, {logging.root.name: (logging.NOTSET, False)})).set_here()
+    _forward(sender, sets_levels=not is_set_up)
     return True
 
 
-def join_after_fork(address: str) -> None:
-    """Send the records of this forked child to its parent, whose handlers it has inherited."""
+def join_after_fork(address: str, version: int) -> None:
+    """Send the records of this forked child to its parent, whose handlers it has inherited.
+
+    It has the parent's levels, too, and those are of *version*.
+    """
     global _hosted
     _hosted = None
     _forget_handlers()
     sender = Sender(address)
     sender.try_open()
-    sender.version = sender.page[0]  # the parent's levels are here
-    _forward(sender, Levels.here())
+    sender.version, sender.levels = version, Levels.here()
+    _forward(sender)
 
 
 def attach() -> bool:
@@ -160,8 +163,8 @@ def attach() -> bool:
     return False
 
 
-def _forward(sender: Sender, levels: Levels | None) -> None:
-    forwarder.use(Forwarder(sender, levels))
+def _forward(sender: Sender, *, sets_levels: bool = True) -> None:
+    forwarder.use(Forwarder(sender, sets_levels=sets_levels))
     if _hosted is None:
         hand_out(sender.address)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import json
+import logging
 import os
 import selectors
 import socket
@@ -65,7 +66,7 @@ class Receiver:
         self._token = token
         self._handle = handle
         self._page = page
-        self._version = page[0] = time.monotonic_ns()
+        self.version = page[0] = time.monotonic_ns()
         self._levels = Levels.here()
         self._connections: dict[_Connection, None] = {}
         self._waiting: deque[_Connection] = deque()  # for some of the budget
@@ -169,9 +170,10 @@ class Receiver:
 
     def _dismiss(self) -> None:
         """Tell the children that no more is wanted. What they have sent can still be read."""
+        self._page[0] = time.monotonic_ns()  # those that send nothing look, too, and come back
         bye = frame(json.dumps({"stopped": True}).encode())
         for connection in list(self._connections):
-            if connection.is_known and not connection.unsent:
+            if connection.is_known:
                 self._tell(connection, bye)
             with contextlib.suppress(OSError):
                 connection.socket.shutdown(socket.SHUT_RD)
@@ -291,7 +293,7 @@ class Receiver:
 
     def _look_after(self) -> None:
         now = time.monotonic()
-        if self._version != self._page[0]:
+        if self.version != self._page[0]:
             self._look_at_levels()
             self._tell_levels(self._connections)
         if now < self._next_look:
@@ -300,6 +302,7 @@ class Receiver:
         if self._accepts_again is not None and now > self._accepts_again:
             self._accepts_again = None
             self._selector.register(self._listening, selectors.EVENT_READ)
+        logging.root.isEnabledFor(logging.CRITICAL)  # takes the levels of a parent of this process
         self._look_at_levels()
         self._tell_levels(self._connections)
         for connection in list(self._connections):
@@ -311,21 +314,21 @@ class Receiver:
     def _look_at_levels(self) -> None:
         version = self._page[0]  # first: what changes from now on has another
         levels = Levels.here()
-        if version == self._version and levels != self._levels:  # nobody announces a disabled one
+        if version == self.version and levels != self._levels:  # nobody announces a disabled one
             version = self._page[0] = time.monotonic_ns()
-        self._version, self._levels = version, levels
+        self.version, self._levels = version, levels
 
     def _tell_levels(self, connections: Iterable[_Connection]) -> None:
         news = None
         for connection in list(connections):
             if connection.unsent:
                 self._tell(connection, b"")
-            elif connection.is_known and connection.told != self._version:
+            elif connection.is_known and connection.told != self.version:
                 if news is None:
                     plain = self._levels.as_plain()
-                    words = {"levels": plain, "version": self._version, "pid": os.getpid()}
+                    words = {"levels": plain, "version": self.version, "pid": os.getpid()}
                     news = frame(json.dumps(words).encode())
-                connection.told = self._version
+                connection.told = self.version
                 self._tell(connection, news)
 
     def _tell(self, connection: _Connection, news: bytes) -> None:

@@ -134,14 +134,24 @@ class Sender:
 
     def catch_up(self) -> None:
         """Take the levels that the parent has announced, and wait for them, but not twice."""
-        locked(self._lock, NEWS, self._catch_up)
-
-    def _catch_up(self) -> None:
         announced = self.page[0]
+        wait = 0.0 if announced == self._waited_for else NEWS
+        if locked(self._lock, wait, self._catch_up, announced) is None:  # it waits for the parent
+            self._waited_for = announced
+
+    def _catch_up(self, announced: int) -> bool:
+        if self._is_listening:  # it is what this interrupts that will take them
+            return True
         self._listen()
+        if self._socket is None:
+            try:
+                self._reconnect()
+            except (OSError, ValueError):
+                return True
         if self.version != announced != self._waited_for:
             self._wait_for_news(NEWS)
             self._waited_for = announced
+        return True
 
     def _wait_for_news(self, wait: float) -> None:
         end = time.monotonic() + wait
@@ -176,13 +186,13 @@ class Sender:
         frames = self._frames
         try:
             while frames:
-                first = frames[0]
+                first, before = frames[0], self._socket
                 if self._step(first):
                     try:  # noqa: SIM105  contextlib.suppress would cost as much as half the rest
                         frames.remove(first)  # not popleft(): an interrupting one may have done it
                     except ValueError:
                         pass
-                elif not self._poll("POLLOUT", end):
+                elif self._socket in (None, before) and not self._poll("POLLOUT", end):
                     self._is_slow = True
                     return
             self._is_slow = False
@@ -233,10 +243,13 @@ class Sender:
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
             hello = json.dumps({"protocol": PROTOCOL, "token": token}).encode()
             connected.send(frame(hello), _NO_SIGNAL)  # the first bytes always find room
-            self.page = version_page(self.address)
         except OSError:
             connected.close()
             raise
+        try:
+            self.page = version_page(self.address)
+        except OSError:  # somebody has tidied up
+            self.page = (self.version,)
         self.close()  # an interrupting sender's
         self._incoming = Frames(_LONGEST_NEWS)
         self._socket = connected
@@ -268,7 +281,7 @@ class Sender:
                     self._understand(json.loads(message))
         except BlockingIOError:
             pass
-        except Exception:  # the connection's, or of what is no news
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):  # or it is no news
             self.close()
         finally:
             self._is_listening = False
