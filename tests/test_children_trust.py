@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from children import addresses, environment, run_program, write_program
 from queued import eventually
 from threadlog.children import address, receiver
-from threadlog.children.frames import Frames, frame
-from threadlog.children.sender import PROTOCOL, Sender
+from threadlog.children.frames import PROTOCOL, Frames, frame
+from threadlog.children.sender import Sender
 from threadlog.records import LIMIT
 
 

@@ -97,7 +97,7 @@ def encode(record: logging.LogRecord) -> bytes:
     try:
         lines = f"{_where_line(fields)}\n{_who_line(fields)}\n{_says_line(record)}"
     except Exception:  # a circle, a number of too many digits, a key that is no text
-        lines = _with_texts(record, _says(record))
+        lines = _with_texts(record)
     data = lines.encode("utf-8", "surrogatepass")
     return data if len(data) <= LIMIT else _cut(record)
 
@@ -167,12 +167,10 @@ def _says_line(record: logging.LogRecord) -> str:
         kind = type(value)
         if kind is str:
             listed.append(_quoted(value))
-        elif kind is int and -_LARGE < value < _LARGE:
-            listed.append(repr(value))
-        elif kind in _PLAIN and kind is not int:
-            listed.append(_to_json(value))
-        else:
+        elif not _comes_out(value):
             return f'{line},"msg":{_quoted(_message(record))}}}'
+        else:
+            listed.append(repr(value) if kind is int else _to_json(value))
     return f'{line},"msg":{_quoted(msg)},"args":[{",".join(listed)}]}}'
 
 
@@ -271,17 +269,24 @@ def _keep(lines: dict[Any, Any], key: object, line: object) -> None:
     lines[key] = line
 
 
-def _with_texts(record: logging.LogRecord, says: dict[str, Any]) -> str:
+def _with_texts(record: logging.LogRecord) -> str:
     """Return the lines with a text for everything that JSON refuses."""
+    where, who, says, extra = (
+        {name: _carried(value) for name, value in part.items()} for part in _parts(record)
+    )
+    return "\n".join(map(_to_json, (where, who, says | {"extra": extra})))
+
+
+def _parts(record: logging.LogRecord) -> tuple[dict[str, Any], ...]:
+    """Return what the lines say, with the message rendered, and the extra fields apart."""
     fields = record.__dict__
-    where = {name: _carried(fields.get(name)) for name in _WHERE}
-    who = {name: _carried(fields.get(name)) for name in (*_WHO, "log_context")}
-    if "args" in says:
+    where = {name: fields.get(name) for name in _WHERE}
+    who = {name: fields.get(name) for name in (*_WHO, "log_context")}
+    says = _says(record)
+    if says.pop("args", None):
         says["msg"] = _message(record)
-        del says["args"]
-    extra = {str(name): _carried(value) for name, value in says.pop("extra", {}).items()}
-    says = {name: _carried(value) for name, value in says.items()} | {"extra": extra}
-    return "\n".join(map(_to_json, (where, who, says)))
+    extra = {str(name): value for name, value in says.pop("extra", {}).items()}
+    return where, who, says, extra
 
 
 def _carried(value: Any) -> Any:
@@ -297,16 +302,11 @@ def _cut(record: logging.LogRecord) -> bytes:
 
     Each of them keeps as many bytes, so that those that are shorter stay as they are.
     """
-    fields = record.__dict__
-    says = _says(record)
-    if says.pop("args", None):
-        says["msg"] = _message(record)
-    extra = says.pop("extra", {})
+    where, who, says, extra = _parts(record)
     if len(extra) > _MOST_FIELDS:
         says["msg"] = f"{says['msg']}… [cut: {len(extra):,} fields]"
         extra = {}
-    who = {name: fields.get(name) for name in (*_WHO, "log_context")}
-    parts = ({name: fields.get(name) for name in _WHERE}, who, says, extra)
+    parts = (where, who, says, extra)
     sizes = [
         [_size(name), _size(_carried(value))] for part in parts for name, value in part.items()
     ]
@@ -315,7 +315,7 @@ def _cut(record: logging.LogRecord) -> bytes:
     where, who, says, extra = (
         {name: _shortened(value, keep) for name, value in part.items()} for part in parts
     )
-    lines = map(_to_json, (where, who, {**says, "extra": extra}))
+    lines = map(_to_json, (where, who, says | {"extra": extra}))
     return "\n".join(lines).encode("utf-8", "surrogatepass")
 
 

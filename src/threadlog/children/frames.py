@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PROTOCOL = 1  # what the messages of both ends mean
+NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)  # a program may have SIGPIPE kill it
 _HEADER = 4
 
 

@@ -14,9 +14,8 @@ import time
 from collections import deque
 
 from threadlog.children.address import is_trusted
-from threadlog.children.frames import Frames, frame
+from threadlog.children.frames import NO_SIGNAL, PROTOCOL, Frames, frame
 from threadlog.children.levels import Levels
-from threadlog.children.sender import PROTOCOL
 from threadlog.guard import say
 from threadlog.records import LIMIT, UNJUDGED
 
@@ -33,7 +32,6 @@ BUDGET = 64 * 1024 * 1024  # bytes of unfinished messages that are longer than a
 STALLED = 10.0  # seconds: as long a message may keep some of the budget while others wait for it
 
 _LOOK = 0.5  # seconds between two looks at the loggers' levels, while there are children
-_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)
 
 
 class _Connection:
@@ -335,7 +333,7 @@ class Receiver:
         """Send *news* as far as there is room, and the rest of it another time."""
         connection.unsent += news
         try:
-            sent = connection.socket.send(connection.unsent, _NO_SIGNAL)
+            sent = connection.socket.send(connection.unsent, NO_SIGNAL)
         except OSError:  # no room, or it has ended: reading tells
             return
         connection.unsent = connection.unsent[sent:]

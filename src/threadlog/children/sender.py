@@ -11,7 +11,7 @@ import time
 from collections import deque
 
 from threadlog.children.address import connect, split, version_page
-from threadlog.children.frames import Frames, frame
+from threadlog.children.frames import NO_SIGNAL, PROTOCOL, Frames, frame
 from threadlog.children.levels import Levels
 from threadlog.guard import TURN, locked
 
@@ -23,12 +23,10 @@ if TYPE_CHECKING:
 PATIENCE = 10.0  # seconds: as long a call waits for a parent that does not read
 RETRY = 1.0  # seconds between two attempts to reach a parent that is not there
 NEWS = 0.5  # seconds: as long a call waits for levels that the parent has announced
-PROTOCOL = 1
 # Bytes: Linux sends as many on a UNIX socket whole or not at all.
 _AT_ONCE = 4096 if sys.platform == "linux" else 0
 _BUFFER = 1024 * 1024  # bytes; Linux gives no more than net.core.wmem_max, twice 208 KiB
 _LONGEST_NEWS = 64 * 1024 * 1024  # bytes, of the parent's, whom we trust
-_NO_SIGNAL = getattr(socket, "MSG_NOSIGNAL", 0)  # a program may have SIGPIPE kill it
 
 
 _take = list.pop
@@ -166,7 +164,7 @@ class Sender:
             try:
                 # No call comes between: no signal handler can, that leaves half a frame behind.
                 if not frames:
-                    self._socket.send(data, _NO_SIGNAL)  # type: ignore[union-attr]
+                    self._socket.send(data, NO_SIGNAL)  # type: ignore[union-attr]
                     self._is_slow = False
                     return True
             except (OSError, AttributeError):  # no room, or no connection: the long way
@@ -210,7 +208,7 @@ class Sender:
             if first.is_sent():  # by an interrupting sender, up to this moment
                 return True
         try:
-            first.steps.extend(map(self._socket.send, map(_take, (first.rest,)), (_NO_SIGNAL,)))
+            first.steps.extend(map(self._socket.send, map(_take, (first.rest,)), (NO_SIGNAL,)))
         except (BlockingIOError, IndexError):
             return False
         except (OSError, AttributeError):
@@ -242,7 +240,7 @@ class Sender:
         try:
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
             hello = json.dumps({"protocol": PROTOCOL, "token": token}).encode()
-            connected.send(frame(hello), _NO_SIGNAL)  # the first bytes always find room
+            connected.send(frame(hello), NO_SIGNAL)  # the first bytes always find room
         except OSError:
             connected.close()
             raise
