@@ -62,6 +62,12 @@ def eventually(condition):
 
 def answer(value):
     print(json.dumps(value), flush=True)
+
+def main(method):  # of programs that have none of their own
+    keep()
+    threadlog.start_logging_from_children()
+    run(method, work)
+    answer(messages())
 '''
 
 

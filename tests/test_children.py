@@ -805,12 +805,6 @@ def test_what_asks_whether_logging_is_set_up_finds_that_it_is(program, method):
             if not logging.getLogger().handlers:
                 logging.basicConfig(level="INFO")
             log.info("after")
-
-        def main(method):
-            keep()
-            threadlog.start_logging_from_children()
-            run(method, work)
-            answer(messages())
         """,
         method,
     )
@@ -827,12 +821,6 @@ def test_a_child_that_removes_all_handlers_is_heard(program, method):
             logging.config.dictConfig({"version": 1, "disable_existing_loggers": False,
                                        "root": {"level": "INFO"}})
             log.info("configured without handlers")
-
-        def main(method):
-            keep()
-            threadlog.start_logging_from_children()
-            run(method, work)
-            answer(messages())
         """,
         method,
     )
@@ -851,12 +839,6 @@ def test_basicConfig_is_still_itself(program, method):
             with context.Pool(1, initializer=set_up) as pool:  # pickled
                 pool.apply(log.info, ("set up there",))
             answer([logging.basicConfig.__name__, "Do basic" in logging.basicConfig.__doc__])
-
-        def main(method):
-            keep()
-            threadlog.start_logging_from_children()
-            run(method, work)
-            answer(messages())
         """,
         method,
         stderr="INFO:app.work:set up there\n",
