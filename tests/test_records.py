@@ -307,3 +307,11 @@ def test_the_wire_is_json_without_anything_to_evaluate():
 
 def test_a_record_without_a_name_is_none_the_less_one():
     assert there_and_back(record(name=None)).name is None
+
+
+def test_a_long_record_may_have_fields_whose_names_are_no_texts():
+    given = record("x" * 20_000_000)
+    given.__dict__[7] = "seven"
+    given.__dict__[(1, 2)] = "pair"
+    got = vars(there_and_back(given))
+    assert (got["7"], got["(1, 2)"]) == ("seven", "pair")
