@@ -116,10 +116,19 @@ def is_trusted(connected: socket.socket) -> bool:
 
     Where the platform does not tell, the directory's permissions must do.
     """
+    return peer(connected)[1] in (os.geteuid(), 0, None)
+
+
+def peer(connected: socket.socket) -> tuple[int | None, int | None]:
+    """Return process id and user id of the other end: of who listens there, if *connected* called.
+
+    Where the platform does not tell, None.
+    """
     if not hasattr(socket, "SO_PEERCRED"):
-        return True
+        return None, None
     credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    return _UCRED.unpack(credentials)[1] in (os.geteuid(), 0)
+    pid, uid, _ = _UCRED.unpack(credentials)
+    return pid or None, uid  # 0: of another namespace
 
 
 def leave(address: str) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import hmac
 import json
 import logging
-import os
 import selectors
 import socket
 import threading
@@ -323,8 +322,7 @@ class Receiver:
                 self._tell(connection, b"")
             elif connection.is_known and connection.told != self.version:
                 if news is None:
-                    plain = self._levels.as_plain()
-                    words = {"levels": plain, "version": self.version, "pid": os.getpid()}
+                    words = {"levels": self._levels.as_plain(), "version": self.version}
                     news = frame(json.dumps(words).encode())
                 connection.told = self.version
                 self._tell(connection, news)

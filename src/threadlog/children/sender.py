@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 
-from threadlog.children.address import connect, split, version_page
+from threadlog.children.address import connect, peer, split, version_page
 from threadlog.children.frames import NO_SIGNAL, PROTOCOL, Frames, frame
 from threadlog.children.levels import Levels
 from threadlog.guard import TURN, locked
@@ -250,7 +250,7 @@ class Sender:
             self.page = (self.version,)
         self.close()  # an interrupting sender's
         self._incoming = Frames(_LONGEST_NEWS)
-        self._socket = connected
+        self._socket, self.parent = connected, peer(connected)[0]
         self.is_dismissed = False
 
     def _poll(self, event: str, end: float) -> bool:
@@ -288,5 +288,4 @@ class Sender:
         if "levels" in news:
             self.levels = Levels.from_plain(news["levels"])
             self.version = news["version"]
-        self.parent = news.get("pid", self.parent)
         self.is_dismissed = news.get("stopped", False)
