@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import threadlog
+import threadlog.config
 import threadlog.handlers
 
 SOURCE = pathlib.Path(threadlog.__file__).parent
@@ -16,6 +17,7 @@ SOURCE = pathlib.Path(threadlog.__file__).parent
 # A module may import modules of lower layers only. `__init__` is the façade above them.
 LAYERS = {
     "escape": 0,
+    "nearest": 0,
     "errors": 0,
     "progress": 0,
     "rendering": 0,
@@ -27,6 +29,10 @@ LAYERS = {
     "children.frames": 0,
     "children.levels": 0,
     "identity": 1,
+    "level": 1,
+    "config.naming": 1,
+    "config.plan": 1,
+    "config.files": 2,
     "handlers.append": 1,
     "handlers.compress": 1,
     "filters": 2,
@@ -36,6 +42,7 @@ LAYERS = {
     "guard": 5,
     "handlers.file": 6,
     "ledger": 6,
+    "uncaught": 6,
     "records": 6,
     "children.sender": 6,
     "handlers.rotation": 7,
@@ -51,9 +58,14 @@ LAYERS = {
     "children": 10,
     "handlers": 11,
     "pytest_plugin": 11,
-    "__init__": 11,
-    "cli": 12,
-    "__main__": 13,
+    "scripts": 12,
+    "config.reading": 12,
+    "config.judging": 12,
+    "config.applying": 13,
+    "config": 14,
+    "__init__": 14,
+    "cli": 15,
+    "__main__": 16,
 }
 
 
@@ -128,7 +140,7 @@ def test_importing_the_handlers_brings_nothing_but_logging_handlers_along():
     assert heavy & (loaded - loaded_by("logging.handlers")) == set()
 
 
-@pytest.mark.parametrize("module", [threadlog, threadlog.handlers])
+@pytest.mark.parametrize("module", [threadlog, threadlog.config, threadlog.handlers])
 def test_every_public_name_is_there_and_documented(module):
     for name in module.__all__:
         assert getattr(module, name).__doc__, name

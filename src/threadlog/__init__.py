@@ -10,6 +10,7 @@ from threadlog.errors import WorkError
 from threadlog.filters import ThreadInfoFilter
 from threadlog.formatters import ThreadInfoFormatter
 from threadlog.identity import logging_context
+from threadlog.scripts import configure
 from threadlog.toggle import (
     is_logging_with_thread_info,
     logging_with_thread_info,
@@ -26,6 +27,7 @@ __all__ = [
     "ThreadedWorker",
     "WorkError",
     "attach",
+    "configure",
     "do_threaded_work",
     "is_logging_with_thread_info",
     "iter_threaded_work",

@@ -1,4 +1,4 @@
-"""The command line: `threadlog demo` shows threads or processes at work, and checks the results."""
+"""The command line: `threadlog demo` shows workers at work, `threadlog check` looks at a config."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ _NOT_STDLIB = {"__pycache__", "dist-packages", "site-packages"}
 def main(argv: list[str] | None = None) -> int:
     """Run the command line *argv*, by default the process's, and return the exit status.
 
-    0: all was done and is right; 1: an item failed or a check did; 2: bad arguments, for which, as
-    for `--help` and `--version`, SystemExit is raised as argparse does; 130: Ctrl-C; 141: the
-    reader of stdout has gone.
+    0: all was done and is right; 1: an item failed, a check did, or a config is wrong; 2: bad
+    arguments, for which, as for `--help` and `--version`, SystemExit is raised as argparse does;
+    130: Ctrl-C; 141: the reader of stdout has gone.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold what cannot be encoded
@@ -75,7 +75,15 @@ class _Parser(argparse.ArgumentParser):
 def _main(argv: list[str] | None) -> int:
     parser = _Parser("threadlog", description="Logging for concurrent programs.")
     parser.add_argument("--version", action="version", version=f"threadlog {__version__}")
-    demo = parser.add_subparsers(dest="command", metavar="command").add_parser(
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    check = commands.add_parser(
+        "check",
+        help="say what is wrong in a logging config",
+        description="Say what is wrong in a logging config, and change nothing. The modules that it"
+        " names are imported, also from the current directory.",
+    )
+    check.add_argument("file", metavar="FILE", help="a .toml, .json, .yaml or .ini file")
+    demo = commands.add_parser(
         "demo",
         help="do some work in threads or processes and show who wrote each line",
         description="Add up numbers and count words in threads, or add up numbers in processes"
@@ -111,6 +119,8 @@ def _main(argv: list[str] | None) -> int:
     if arguments.command is None:
         parser.print_help(sys.stderr)
         return 2
+    if arguments.command == "check":
+        return _check_config(arguments.file)
     if arguments.processes:
         with (
             _logging_to_stderr(),
@@ -130,6 +140,24 @@ def _main(argv: list[str] | None) -> int:
         sums_right = _add_up_all(arguments.numbers, arguments.threads)
         words_right = _count_all_words(files, arguments.path, arguments.threads)
     return 0 if sums_right and words_right and not unlisted else 1
+
+
+def _check_config(file: str) -> int:
+    from threadlog import config
+
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # as `python -m` has it
+    try:
+        config.check(config.load(file))
+    except OSError as error:
+        print(escape_line(f"{file}: {error.strerror or error}"))
+        return 1
+    except config.ConfigError as error:
+        for problem in str(error).splitlines():
+            print(escape_line(problem if problem.startswith(f"{file}:") else f"{file}: {problem}"))
+        return 1
+    print(escape_line(f"{file}: nothing is wrong"))
+    return 0
 
 
 def _whole(most: int) -> Callable[[str], int]:

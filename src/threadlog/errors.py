@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any, Self
 
 
@@ -46,6 +46,24 @@ class WorkError(ExceptionGroup):
             for leaf in leaves
         ]
         return type(self)(self.message, excs, indexes, self.results)
+
+
+class ConfigError(ValueError):
+    """A logging config is wrong; nothing was changed.
+
+    `problems` has a pair for each thing that is wrong: its path in the config, such as
+    `handlers.file.maxBytes` ("" is the config itself), and what it is, or what to write instead.
+    The text of the error has a line for each.
+    """
+
+    problems: tuple[tuple[str, str], ...]
+
+    def __init__(self, problems: Iterable[tuple[str, str]]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(self.problems)  # args: what pickle and copy call us with
+
+    def __str__(self) -> str:
+        return "\n".join(": ".join(filter(None, problem)) for problem in self.problems)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -174,6 +174,15 @@ def current() -> Identity:
     return _renew(pid, process_name, thread_name, task_name, item, bound)
 
 
+def as_task(task_name: str) -> dict[str, Any]:
+    """Return what a record of the asyncio task of that name has in addition to logging's fields."""
+    who = current()
+    text = describe(
+        who.process, who.native_id, who.threadName, task_name, who.work_item, _bound.get().text
+    )
+    return {**who.added, "taskName": task_name, "thread_info": text}
+
+
 def recall(fields: dict[str, Any]) -> Identity | None:
     """Return `current()`, sooner, if a record's *fields* show that nothing has changed.
 

@@ -18,6 +18,7 @@ import weakref
 
 from threadlog.filters import stamp
 from threadlog.formatters import DEFAULT_PREFIX, ThreadInfoFormatter
+from threadlog.nearest import did_you_mean
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def start_logging_with_thread_info(*, prefix: str = DEFAULT_PREFIX) -> None:
     after two starts one stop is enough. A program without handlers gets none. Thread-safe,
     may be called while others log; a forked child keeps what was on.
     """
-    _check(prefix)
+    check_prefix(prefix)
     _claim(_started, prefix)
 
 
@@ -169,7 +170,7 @@ def logging_with_thread_info(*, prefix: str | None = None) -> Iterator[None]:
     """
     claim = object()
     if prefix is not None:
-        _check(prefix)
+        check_prefix(prefix)
     _claim(claim, prefix)
     try:
         yield
@@ -245,7 +246,8 @@ def _settle(alive: list[logging.Handler]) -> None:
             _settling = False
 
 
-def _check(prefix: str) -> None:
+def check_prefix(prefix: str) -> None:
+    """Raise TypeError or ValueError for a prefix that no record could fill."""
     if not isinstance(prefix, str):
         raise TypeError(
             f"prefix must be a %-style format such as {DEFAULT_PREFIX!r}, not {prefix!r}"
@@ -256,11 +258,8 @@ def _check(prefix: str) -> None:
     try:
         prefix % fields
     except KeyError as missing:
-        import difflib
-
         name = missing.args[0]
-        near = difflib.get_close_matches(str(name), fields, 1)
-        hint = f"did you mean {near[0]!r}?" if near else "use thread_info, native_id, threadName …"
+        hint = did_you_mean(name, fields) or "use thread_info, native_id, threadName …"
         raise ValueError(f"prefix {prefix!r}: no record has a field {name!r}; {hint}") from None
     except (TypeError, ValueError) as error:
         raise ValueError(

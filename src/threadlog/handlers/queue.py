@@ -18,6 +18,7 @@ from threadlog.handlers.listener import QueueListener, without_thread
 from threadlog.handlers.putting import use, use_here
 from threadlog.handlers.sinks import shift_here
 from threadlog.ledger import Ledger
+from threadlog.nearest import with_hint
 from threadlog.toggle import own_formatter
 
 TYPE_CHECKING = False
@@ -385,12 +386,8 @@ def _check(
     if type(capacity) is not int or capacity < 1:
         raise ValueError(f"capacity must be a whole number above 0, not {capacity!r}")
     if overflow not in OVERFLOW:
-        names = ", ".join(map(repr, OVERFLOW))
-        import difflib
-
-        near = difflib.get_close_matches(str(overflow), OVERFLOW, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"overflow must be one of {names}, not {overflow!r}{hint}")
+        what = f"overflow must be one of {', '.join(map(repr, OVERFLOW))}, not {overflow!r}"
+        raise ValueError(with_hint(what, overflow, OVERFLOW))
     if type(reserve) is not int or not 0 <= reserve < capacity:
         raise ValueError(
             f"reserve must be a whole number below the capacity ({capacity}), not {reserve!r}"

@@ -1,0 +1,254 @@
+"""Applying: a plan becomes formatters, filters and handlers, and these the set-up of logging."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import threading
+
+from threadlog import lifecycle
+from threadlog.children import logging_from_children
+from threadlog.config.judging import located
+from threadlog.config.plan import HandlerPlan, Recipe, Reference
+from threadlog.errors import ConfigError
+from threadlog.toggle import logging_with_thread_info
+from threadlog.uncaught import LOGGER, logging_uncaught
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from threadlog.config.plan import LoggerPlan, Plan, Switches
+
+
+class _Applied:
+    """What the last config has set up, besides what the loggers hold."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()  # one config after the other
+        self.switches = contextlib.ExitStack()
+        self.listeners: list[_Listening] = []
+        self.filters: list[Any] = []  # on loggers
+        lifecycle.renew_in_child(self)
+
+    def after_fork(self) -> None:
+        self.lock = threading.RLock()
+
+
+_applied = _Applied()
+
+
+def apply(plan: Plan) -> None:
+    """Set logging up as *plan* says.
+
+    Everything is made first. If something cannot be, nothing is changed: ConfigError. Each logger
+    gets its handlers in one step, so that no record of another thread finds none. The handlers that
+    were there are closed last, and not under `logging`'s own lock: they may wait for others.
+    """
+    with _applied.lock:
+        if plan.is_incremental:
+            _apply_levels(plan)
+            if plan.switches is not None:
+                before, _applied.switches = _applied.switches, _turned_on(plan.switches)
+                before.close()
+        else:
+            _apply_all(plan)
+
+
+def _apply_levels(plan: Plan) -> None:
+    with logging._lock:  # type: ignore[attr-defined]
+        for name, handler in plan.handlers.items():
+            made = logging._handlers.get(name)  # type: ignore[attr-defined]
+            if made is not None and handler.level is not None:
+                made.setLevel(handler.level)
+        for logger in plan.loggers.values():
+            _set_level(logger)
+
+
+def _apply_all(plan: Plan) -> None:
+    old: list[Any] = list(logging._handlerList)  # type: ignore[attr-defined]
+    made = _Made(plan)
+    with logging._lock:  # type: ignore[attr-defined]
+        logging._handlers.clear()  # type: ignore[attr-defined]
+        for name, handler in made.handlers.items():
+            handler.name = name
+        filters = _set_loggers(plan, made)
+        closing = [reference for reference in old if not made.is_used(reference())]
+        closed = set(map(id, closing))
+        known = logging._handlerList  # type: ignore[attr-defined]
+        known[:] = [reference for reference in known if id(reference) not in closed]
+        logging.root.manager._clear_cache()  # type: ignore[attr-defined]
+    switches, _applied.switches = _applied.switches, made.switches
+    listeners, _applied.listeners = _applied.listeners, made.listeners
+    _applied.filters = filters
+    switches.close()
+    for listener in listeners:
+        listener.stop()
+    for reference in reversed(closing):
+        try:
+            logging.shutdown([reference])
+        except Exception:  # of one that was there: the others have their turn
+            sys.excepthook(*sys.exc_info())
+
+
+def _set_loggers(plan: Plan, made: _Made) -> list[Any]:
+    """Give the loggers what is theirs. Return the filters that they got."""
+    loggers = logging.root.manager.loggerDict
+    existing = [name for name in sorted(loggers) if name not in plan.loggers]
+    filters = [item for logger in plan.loggers.values() for item in _set_logger(logger, made)]
+    above = tuple(f"{name}." for name in plan.loggers if name)
+    for name in existing:
+        logger = loggers[name]
+        if not isinstance(logger, logging.Logger):
+            continue
+        if name.startswith(above):
+            logger.setLevel(logging.NOTSET)
+            logger.handlers = []
+            logger.propagate = True
+        elif name != LOGGER:
+            logger.disabled = plan.disables_existing
+    return filters
+
+
+def _set_logger(planned: LoggerPlan, made: _Made) -> list[Any]:
+    logger = logging.getLogger(planned.name)
+    filters = [made.value(item) for item in planned.filters]
+    kept = [item for item in logger.filters if not any(item is ours for ours in _applied.filters)]
+    _set_level(planned)
+    logger.filters = kept + filters
+    # At once: a logger without handlers, even for a moment, would lose what others log.
+    logger.handlers = [made.value(reference) for reference in dict.fromkeys(planned.handlers)]
+    return filters
+
+
+def _set_level(planned: LoggerPlan) -> None:
+    logger = logging.getLogger(planned.name)
+    if planned.level is not None:
+        logger.setLevel(planned.level)
+    if planned.name:
+        logger.disabled = False
+        if planned.propagate is not None:
+            logger.propagate = planned.propagate
+
+
+class _Unmade(Exception):  # noqa: N818
+    """Something cannot be made; it has been told why."""
+
+
+class _Made:
+    """What a plan asks for, made; or ConfigError, and nothing is left of it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.listeners: list[_Listening] = []
+        self._plan = plan
+        self._problems: list[tuple[str, str]] = []
+        self._made: dict[int, Any] = {}  # by the identity of its plan
+        for kind in ("formatters", "filters", "handlers"):
+            for name in getattr(plan, kind):
+                with contextlib.suppress(_Unmade):
+                    self.value(Reference(kind, name))
+        try:
+            if self._problems:
+                raise ConfigError(self._problems)
+            self.switches = _turned_on(plan.switches)
+        except ConfigError:
+            self._undo()
+            raise
+        self.handlers = {name: self.value(handler) for name, handler in plan.handlers.items()}
+
+    def is_used(self, handler: logging.Handler | None) -> bool:
+        """Return whether *handler* is part of this, made by it or given."""
+        planned = [plan for plan in self._plan.handlers.values() if plan.sinks]
+        given = [sink for plan in planned for sink in plan.sinks]
+        return any(handler is one for one in (*self._made.values(), *given))
+
+    def value(self, planned: Any) -> Any:
+        """Return what *planned* stands for, made once. Raises _Unmade."""
+        if isinstance(planned, Reference):
+            planned = getattr(self._plan, planned.kind)[planned.name]
+        if isinstance(planned, (Recipe, HandlerPlan)):
+            if id(planned) not in self._made:
+                self._made[id(planned)] = _Unmade
+                self._made[id(planned)] = self._make(planned)
+            if self._made[id(planned)] is _Unmade:
+                raise _Unmade
+            return self._made[id(planned)]
+        if type(planned) is dict:
+            return {key: self.value(inner) for key, inner in planned.items()}
+        if type(planned) in (list, tuple):
+            return type(planned)(self.value(inner) for inner in planned)
+        return planned
+
+    def _make(self, planned: Recipe | HandlerPlan) -> Any:
+        recipe = planned if isinstance(planned, Recipe) else planned.recipe
+        positional, arguments = self.value(recipe.positional), self.value(recipe.arguments)
+        try:
+            made = recipe.factory(*positional, **arguments)
+            if isinstance(planned, HandlerPlan):
+                self._complete(planned, made, arguments)
+            for name, value in self.value(recipe.attributes).items():
+                setattr(made, name, value)
+        except _Unmade:
+            raise
+        except Exception as error:
+            self._problems.append(located(recipe, error))
+            raise _Unmade from error
+        return made
+
+    def _complete(self, planned: HandlerPlan, handler: Any, arguments: dict[str, Any]) -> None:
+        self._made[id(planned)] = handler  # so that it is closed if the rest fails
+        if planned.listener is not None:
+            factory = self.value(planned.listener.factory)
+            sinks = [self.value(sink) for sink in planned.sinks]
+            respects = planned.listener.respects_level
+            listener = factory(arguments["queue"], *sinks, respect_handler_level=respects)
+            handler.listener = listener
+            self.listeners.append(_Listening(listener))
+        if planned.formatter is not None:
+            handler.setFormatter(self.value(planned.formatter))
+        if planned.level is not None:
+            handler.setLevel(planned.level)
+        for item in planned.filters:
+            handler.addFilter(self.value(item))
+
+    def _undo(self) -> None:
+        for listener in self.listeners:
+            listener.stop()
+        for made in reversed(self._made.values()):
+            if isinstance(made, logging.Handler):
+                with contextlib.suppress(Exception):  # the config's error says more
+                    made.close()
+
+
+class _Listening:
+    """A listener that runs until the next config, or the end of the process."""
+
+    def __init__(self, listener: Any) -> None:
+        self._listener = listener
+        listener.start()
+        lifecycle.drain_at_exit(self)
+
+    def stop(self) -> None:
+        lifecycle.is_drained(self)
+        if getattr(self._listener, "_thread", self) is not None:  # else the program has stopped it
+            self._listener.stop()
+
+    def finish(self) -> None: ...
+
+    def let_go(self) -> None: ...
+
+
+def _turned_on(switches: Switches | None) -> contextlib.ExitStack:
+    """Turn on what *switches* ask for, until the stack is closed."""
+    with contextlib.ExitStack() as stack:
+        if switches is not None and switches.prefix is not None:
+            stack.enter_context(logging_with_thread_info(prefix=switches.prefix))
+        if switches is not None and switches.uncaught:
+            stack.enter_context(logging_uncaught())
+        if switches is not None and switches.children:
+            try:
+                stack.enter_context(logging_from_children())
+            except (OSError, RuntimeError) as error:
+                raise ConfigError([("threadlog.children", str(error))]) from error
+        return stack.pop_all()

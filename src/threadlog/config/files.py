@@ -1,0 +1,280 @@
+"""Files: a config as a dict, out of TOML, JSON, YAML, or the standard library's ini files."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import inspect
+import json
+import logging
+import logging.handlers
+import operator
+import os
+import tomllib
+
+from threadlog.config import naming
+from threadlog.errors import ConfigError
+from threadlog.nearest import with_hint
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+_INI = (".ini", ".cfg", ".conf")
+
+
+def load(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the config that is in the file *path*; `dictConfig` then takes it.
+
+    The ending tells the format: `.toml`, `.json`, `.yaml` or `.yml` (needs the extra `yaml`), and
+    `.ini`, `.cfg` or `.conf` for the form of `logging.config.fileConfig`. Text is utf-8. Nothing in
+    a file is evaluated. Raises OSError, and ConfigError for a file that is none of these, that
+    cannot be parsed, or has a key twice.
+    """
+    name = os.fspath(path)
+    ending = os.path.splitext(name)[1].lower()
+    if ending in _INI:
+        parser = configparser.ConfigParser()
+        _parse(name, lambda text: parser.read_string(text, name))
+        return from_ini(parser)
+    parse = _PARSERS.get(ending)
+    if parse is None:
+        known = ", ".join((*_PARSERS, *_INI))
+        raise ConfigError([(name, f"the ending of its name must be one of {known}")])
+    config = _parse(name, parse)
+    if not isinstance(config, dict):
+        raise ConfigError([(name, f"must hold a dict, not a {type(config).__name__}")])
+    return config
+
+
+def read_ini(
+    fname: Any, defaults: Mapping[str, str] | None = None, encoding: str | None = None
+) -> dict[str, Any]:
+    """Return the config that `logging.config.fileConfig` would find in *fname*."""
+    if isinstance(fname, configparser.RawConfigParser):
+        return from_ini(fname)
+    parser = configparser.ConfigParser(defaults)
+    if hasattr(fname, "readline"):
+        _parsed(str(getattr(fname, "name", "")), lambda: parser.read_file(fname))
+    else:
+        name = os.fspath(fname)
+        _parse(name, lambda text: parser.read_string(text, name), encoding)
+    return from_ini(parser)
+
+
+def _parse(name: str, parse: Callable[[str], Any], encoding: str | None = None) -> Any:
+    with open(name, encoding=encoding or "utf-8") as file:
+        return _parsed(name, lambda: parse(file.read()))
+
+
+def _parsed(name: str, parse: Callable[[], Any]) -> Any:
+    try:
+        return parse()
+    except (ValueError, configparser.Error, _YAMLError) as error:
+        raise ConfigError([(name, " ".join(str(error).split()))]) from error
+
+
+class _YAMLError(Exception):
+    pass
+
+
+def _parse_json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_distinct)
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"has the key {twice!r} twice in one dict")
+    return found
+
+
+def _parse_yaml(text: str) -> Any:
+    try:
+        import yaml
+    except ImportError as error:
+        raise _YAMLError("YAML needs PyYAML: pip install 'threadlog[yaml]'") from error
+
+    try:
+        _refuse_twins(yaml.compose(text, yaml.SafeLoader))
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise _YAMLError(error) from error
+
+
+def _refuse_twins(node: Any) -> None:
+    """Look for keys that stand twice in a mapping. PyYAML takes the last."""
+    if isinstance(node, tuple):
+        for part in node:
+            _refuse_twins(part)
+    elif node is not None and not isinstance(node.value, str):
+        keys = [part[0].value for part in node.value if isinstance(part, tuple)]
+        _distinct([(key, None) for key in keys if isinstance(key, str)])
+        for part in node.value:
+            _refuse_twins(part)
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    ".toml": tomllib.loads,
+    ".json": _parse_json,
+    ".yaml": _parse_yaml,
+    ".yml": _parse_yaml,
+}
+
+
+# The standard library's ini files
+
+
+def from_ini(parser: configparser.RawConfigParser) -> dict[str, Any]:
+    """Return what `logging.config.fileConfig` would do, as a dict for `dictConfig`."""
+    return _Ini(parser).config()
+
+
+class _Ini:
+    def __init__(self, parser: configparser.RawConfigParser) -> None:
+        self.parser = parser
+        self.problems: list[tuple[str, str]] = []
+
+    def config(self) -> dict[str, Any]:
+        config: dict[str, Any] = {"version": 1}
+        for kind, read in (("formatter", self._formatter), ("handler", self._handler)):
+            names = self._names(f"{kind}s")
+            config[f"{kind}s"] = {name: read(f"{kind}_{name}") for name in names}
+        config["loggers"] = {}
+        for name in self._names("loggers"):
+            section = f"logger_{name}"
+            if name == "root":
+                config["root"] = self._logger(section)
+            else:
+                qualname = self._get(section, "qualname") or name
+                config["loggers"][qualname] = self._logger(section)
+        if "root" not in config:
+            self.problems.append(("loggers.keys", "must name root, too"))
+        if self.problems:
+            raise ConfigError(self.problems)
+        return config
+
+    def _get(self, section: str, key: str, *, raw: bool = False) -> str | None:
+        return self.parser.get(section, key, raw=raw, fallback=None)
+
+    def _split(self, text: str | None) -> list[str]:
+        return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+    def _names(self, section: str) -> list[str]:
+        if self._get(section, "keys") is None:
+            self._miss(section, "needs the key keys, a list of names", section)
+        names = self._split(self._get(section, "keys"))
+        for name in names:
+            wanted = f"{section[:-1]}_{name}"
+            if not self.parser.has_section(wanted):
+                self._miss(f"{section}.keys", f"there is no section [{wanted}]", wanted)
+        return names
+
+    def _miss(self, path: str, what: str, section: str) -> None:
+        self.problems.append((path, with_hint(what, section, self.parser.sections(), "[{}]")))
+
+    def _formatter(self, section: str) -> dict[str, Any]:
+        found = {
+            key: self._get(section, key, raw=True)
+            for key in ("format", "datefmt", "style", "class")
+        }
+        defaults = self._evaluated(section, "defaults")
+        entry: dict[str, Any] = {key: value for key, value in found.items() if value is not None}
+        return entry if defaults is None else {**entry, "defaults": defaults}
+
+    def _handler(self, section: str) -> dict[str, Any]:
+        entry: dict[str, Any] = {}
+        for key in ("level", "formatter", "target"):
+            if self._get(section, key):
+                entry[key] = self._get(section, key)
+        name = self._get(section, "class")
+        if name is None:
+            self.problems.append((f"{section}.class", "is missing"))
+            return entry
+        entry["class"] = _class_name(name)
+        args = self._evaluated(section, "args") or ()
+        kwargs = self._evaluated(section, "kwargs") or {}
+        if not isinstance(args, tuple) or not isinstance(kwargs, dict):
+            self.problems.append((section, "args must be a tuple, and kwargs a dict"))
+            return entry
+        if args:
+            entry |= self._by_name(section, entry["class"], args)
+        return entry | kwargs
+
+    def _by_name(self, section: str, cls: str, args: tuple[Any, ...]) -> dict[str, Any]:
+        try:
+            return dict(inspect.signature(naming.resolve(cls)).bind_partial(*args).arguments)
+        except (TypeError, ValueError) as error:
+            self.problems.append((f"{section}.args", str(error)))
+            return {}
+
+    def _logger(self, section: str) -> dict[str, Any]:
+        entry: dict[str, Any] = {"handlers": self._split(self._get(section, "handlers"))}
+        if self._get(section, "level"):
+            entry["level"] = self._get(section, "level")
+        propagate = self._get(section, "propagate")
+        if propagate is not None and section != "logger_root":
+            try:
+                entry["propagate"] = bool(int(propagate))
+            except ValueError:
+                self.problems.append((f"{section}.propagate", f"must be 0 or 1, not {propagate!r}"))
+        return entry
+
+    def _evaluated(self, section: str, key: str) -> Any:
+        text = self._get(section, key, raw=key == "defaults")
+        if text is None:
+            return None
+        try:
+            return _plain_value(ast.parse(text.strip(), mode="eval").body)
+        except (SyntaxError, ValueError, AttributeError, TypeError) as error:
+            self.problems.append((f"{section}.{key}", str(error)))
+            return None
+
+
+def _class_name(name: str) -> str:
+    """Return the full name of what `fileConfig` would look for in `logging` first."""
+    try:
+        operator.attrgetter(name)(logging)
+    except AttributeError:
+        return name
+    return f"logging.{name}"
+
+
+_OPERATIONS: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.BitOr: operator.or_,
+}
+
+
+def _plain_value(node: ast.expr) -> Any:
+    """Return what *node* stands for, without calling anything.
+
+    `fileConfig` evaluates whatever stands in the file, with the names of the module `logging`.
+    """
+    match node:
+        case ast.Constant():
+            return node.value
+        case ast.Tuple():
+            return tuple(map(_plain_value, node.elts))
+        case ast.List():
+            return list(map(_plain_value, node.elts))
+        case ast.Dict(keys=keys) if None not in keys:
+            pairs = zip(filter(None, keys), node.values, strict=True)
+            return {_plain_value(key): _plain_value(value) for key, value in pairs}
+        case ast.UnaryOp(op=ast.USub()):
+            return -_plain_value(node.operand)
+        case ast.BinOp() if type(node.op) in _OPERATIONS:
+            operation = _OPERATIONS[type(node.op)]
+            return operation(_plain_value(node.left), _plain_value(node.right))
+        case ast.Name() if hasattr(logging, node.id):
+            return getattr(logging, node.id)
+        case ast.Attribute() if not node.attr.startswith("_"):
+            return getattr(_plain_value(node.value), node.attr)
+    raise ValueError(
+        f"{ast.unparse(node)} is no plain value: nothing in a file is called or evaluated"
+    )

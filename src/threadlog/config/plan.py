@@ -1,0 +1,98 @@
+"""Plan: what a config asks for, read, and not yet made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+    from typing import Any
+
+
+def unknown(*_: Any, **__: Any) -> None:
+    """Stand for what a name means that could not be found."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is made of the entry *name* in the section *kind*: "formatters", "filters", …"""
+
+    kind: str
+    name: str
+
+
+@dataclass(eq=False)
+class Recipe:
+    """How an object is made: by a call, after which attributes are set."""
+
+    path: str
+    factory: Callable[..., Any]
+    positional: tuple[Any, ...] = ()
+    arguments: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def makes(self, *classes: type) -> bool:
+        """Return whether the object will be one of *classes*, as far as can be known."""
+        return isinstance(self.factory, type) and issubclass(self.factory, classes)
+
+
+@dataclass(eq=False)
+class HandlerPlan:
+    """A handler. One that is written inside of another has no *name*."""
+
+    recipe: Recipe
+    name: str | None = None
+    level: int | None = None
+    formatter: Reference | None = None
+    filters: list[Any] = field(default_factory=list)
+    # Those to which a queue or memory handler hands its records on.
+    sinks: list[Reference | HandlerPlan | logging.Handler] = field(default_factory=list)
+    listener: ListenerPlan | None = None
+
+
+@dataclass(eq=False)
+class ListenerPlan:
+    """The listener of a queue that is not the handler's own."""
+
+    factory: Any  # called with queue and sinks; or the recipe of what is
+    respects_level: bool
+
+
+@dataclass(eq=False)
+class LoggerPlan:
+    """A logger; the root's *name* is ""."""
+
+    path: str
+    name: str
+    level: int | None = None
+    propagate: bool | None = None
+    handlers: list[Reference] = field(default_factory=list)
+    filters: list[Any] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Plan:
+    formatters: dict[str, Recipe] = field(default_factory=dict)
+    filters: dict[str, Recipe] = field(default_factory=dict)
+    handlers: dict[str, HandlerPlan] = field(default_factory=dict)
+    loggers: dict[str, LoggerPlan] = field(default_factory=dict)
+    is_incremental: bool = False
+    disables_existing: bool = True
+    switches: Switches | None = None  # None: nothing is said of them
+
+    def handler(self, sink: Any) -> HandlerPlan | None:
+        """Return the plan of one of `HandlerPlan.sinks`; None if it is a handler already."""
+        if isinstance(sink, Reference):
+            return self.handlers.get(sink.name)
+        return sink if isinstance(sink, HandlerPlan) else None
+
+
+@dataclass(frozen=True)
+class Switches:
+    """What is turned on beside handlers and loggers."""
+
+    prefix: str | None = None  # of thread info; None: it is not asked for
+    children: bool = False
+    uncaught: bool = False

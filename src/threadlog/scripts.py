@@ -1,0 +1,213 @@
+"""configure: logging for a script, in one call."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import threading
+
+from threadlog.children import logging_from_children
+from threadlog.level import level_number
+from threadlog.toggle import logging_with_thread_info
+from threadlog.uncaught import logging_uncaught
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, Self
+
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+_lock = threading.RLock()
+_current: Configuration | None = None
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def configure(
+    filename: str | os.PathLike[str] | None = None,
+    *,
+    level: int | str = "INFO",
+    console: bool = True,
+    thread_info: bool | str = True,
+    rotate: int | str | None = None,
+    backup_count: int = 5,
+    queue: bool = False,
+    children: bool = False,
+    uncaught: bool = False,
+    format: str = FORMAT,  # noqa: A002  as in logging.basicConfig
+) -> Configuration:
+    """Set up the root logger, in one call.
+
+    *filename*: log to this file, by `threadlog.handlers.FileHandler`. *level*: of the root logger.
+    *console*: log to stderr. *thread_info*: show who wrote each line; a text is the prefix to show,
+    as for `start_logging_with_thread_info`. *rotate*: a number is the size in bytes at which the
+    file is rolled over, a text is the *when* of `TimedRotatingFileHandler` ("midnight", "H", "W0");
+    *backup_count* old files are kept (5). *queue*: log through a `QueueHandler`, so that no call
+    waits for console or file. *children*: handle what child processes log, as
+    `start_logging_from_children` does. *uncaught*: log what ends the program, a thread, an asyncio
+    task or a finalizer, once, by the logger `threadlog.uncaught`; the hooks that were there have
+    their turn after that. *format*: of each line, in %-style.
+
+    Returns a handle. Its `close()` restores what was there before; nobody has to call it. The root
+    logger's handlers are set aside until then, not closed. Called again with the same arguments, it
+    does nothing and returns the same handle; with others, the new set-up takes the place of the old
+    one. Raises ValueError and TypeError for wrong arguments, OSError if the file cannot be opened;
+    nothing has been changed then. Thread-safe and fork-safe.
+    """
+    global _current
+    options = {
+        "filename": None if filename is None else os.path.abspath(os.fsdecode(filename)),
+        "level": level_number(level),
+        "console": console,
+        "thread_info": thread_info,
+        "rotate": rotate,
+        "backup_count": backup_count,
+        "queue": queue,
+        "children": children,
+        "uncaught": uncaught,
+        "format": format,
+    }
+    _check(options)
+    with _lock:
+        if _current is None or _current._options != options:
+            new = Configuration(options)
+            new._take_over(_current)
+            _current = new
+        return _current
+
+
+class Configuration:
+    """What `configure` has set up, until `close`. A context manager, too.
+
+    `handlers` are those of the root logger.
+    """
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
+        self._opened = _open(options)  # in the order in which they are closed
+        self.handlers = tuple(self._opened[:1] if options["queue"] else self._opened)
+        self._switches = contextlib.ExitStack()
+        self._before: list[logging.Handler] = []
+        self._level_before = logging.NOTSET
+
+    def close(self) -> None:
+        """Give the root logger the handlers and the level back that it had before `configure`.
+
+        What was set meanwhile stays: handlers that were added, another level, and if none of these
+        handlers is there any more, all handlers. Everything that was logged is written first.
+        Does nothing the second time, or if another `configure` has taken the place of this one.
+        """
+        global _current
+        with _lock:
+            if _current is self:
+                _current = None
+                root = logging.root
+                self._replace_by(self._before)
+                if root.level == self._options["level"]:
+                    root.setLevel(self._level_before)
+                self._end()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _take_over(self, before: Configuration | None) -> None:
+        root = logging.root
+        try:
+            self._switches = _turned_on(self._options)
+        except BaseException:
+            self._end()
+            raise
+        if before is None:
+            self._before, self._level_before = root.handlers, root.level
+            root.handlers = list(self.handlers)  # at once: no record finds none
+        else:
+            self._before, self._level_before = before._before, before._level_before
+            before._replace_by(self.handlers)
+            before._end()
+        root.setLevel(self._options["level"])
+
+    def _replace_by(self, handlers: Iterable[logging.Handler]) -> None:
+        present = logging.root.handlers
+        if any(handler in present for handler in self.handlers):
+            added = [handler for handler in present if handler not in self.handlers]
+            logging.root.handlers = [*handlers, *added]
+
+    def _end(self) -> None:
+        self._switches.close()
+        for handler in self._opened:
+            handler.close()
+
+
+def _check(options: dict[str, Any]) -> None:
+    for name in ("console", "queue", "children", "uncaught"):
+        if not isinstance(options[name], bool):
+            raise TypeError(f"{name} must be True or False, not {options[name]!r}")
+    if not isinstance(options["thread_info"], (bool, str)):
+        raise TypeError(
+            f"thread_info must be True, False or a prefix, not {options['thread_info']!r}"
+        )
+    if options["filename"] is None and not options["console"]:
+        raise ValueError("give a filename, or leave console true: there is nothing to log to")
+    rotate = options["rotate"]
+    if rotate is None:
+        return
+    if options["filename"] is None:
+        raise ValueError(f"rotate={rotate!r} needs a filename")
+    is_size = type(rotate) is int and rotate > 0
+    is_time = isinstance(rotate, str) and re.fullmatch("[SMHD]|MIDNIGHT|W[0-6]", rotate.upper())
+    if not is_size and not is_time:
+        raise ValueError(
+            "rotate must be a number of bytes such as 10_000_000, or a time such as 'midnight',"
+            f" 'H' or 'W0', not {rotate!r}"
+        )
+
+
+def _open(options: dict[str, Any]) -> list[logging.Handler]:
+    formatter = logging.Formatter(options["format"])
+    handlers: list[logging.Handler] = [logging.StreamHandler()] if options["console"] else []
+    if options["filename"] is not None:
+        handlers.append(_open_file(options))
+    for handler in handlers:
+        handler.setFormatter(formatter)
+    if options["queue"]:
+        from threadlog.handlers import QueueHandler
+
+        return [QueueHandler(handlers=handlers), *handlers]
+    return handlers
+
+
+def _open_file(options: dict[str, Any]) -> logging.Handler:
+    from threadlog.handlers import FileHandler, RotatingFileHandler, TimedRotatingFileHandler
+
+    name, rotate, count = options["filename"], options["rotate"], options["backup_count"]
+    if rotate is None:
+        return FileHandler(name)
+    if isinstance(rotate, str):
+        return TimedRotatingFileHandler(name, when=rotate, backupCount=count)
+    return RotatingFileHandler(name, maxBytes=rotate, backupCount=count)
+
+
+def _turned_on(options: dict[str, Any]) -> contextlib.ExitStack:
+    with contextlib.ExitStack() as stack:
+        info = options["thread_info"]
+        if info:
+            prefix = info if isinstance(info, str) else None
+            stack.enter_context(logging_with_thread_info(prefix=prefix))
+        if options["uncaught"]:
+            stack.enter_context(logging_uncaught())
+        if options["children"]:
+            stack.enter_context(logging_from_children())
+        return stack.pop_all()
