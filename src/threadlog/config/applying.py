@@ -6,6 +6,7 @@ import contextlib
 import logging
 import sys
 import threading
+import weakref
 
 from threadlog import lifecycle
 from threadlog.children import logging_from_children
@@ -67,17 +68,17 @@ def _apply_levels(plan: Plan) -> None:
 
 
 def _apply_all(plan: Plan) -> None:
-    old: list[Any] = list(logging._handlerList)  # type: ignore[attr-defined]
+    references = list(logging._handlerList)  # type: ignore[attr-defined]
+    old = [handler for reference in references if (handler := reference()) is not None]
     made = _Made(plan)
     with logging._lock:  # type: ignore[attr-defined]
         logging._handlers.clear()  # type: ignore[attr-defined]
         for name, handler in made.handlers.items():
             handler.name = name
         filters = _set_loggers(plan, made)
-        closing = [reference for reference in old if not made.is_used(reference())]
-        closed = set(map(id, closing))
+        closing = [handler for handler in old if not made.is_used(handler)]
         known = logging._handlerList  # type: ignore[attr-defined]
-        known[:] = [reference for reference in known if id(reference) not in closed]
+        known[:] = [one for one in known if not any(one() is handler for handler in closing)]
         logging.root.manager._clear_cache()  # type: ignore[attr-defined]
     switches, _applied.switches = _applied.switches, made.switches
     listeners, _applied.listeners = _applied.listeners, made.listeners
@@ -85,11 +86,14 @@ def _apply_all(plan: Plan) -> None:
     switches.close()
     for listener in listeners:
         listener.stop()
-    for reference in reversed(closing):
+    for handler in reversed(closing):
         try:
-            logging.shutdown([reference])
+            logging.shutdown([weakref.ref(handler)])
         except Exception:  # of one that was there: the others have their turn
             sys.excepthook(*sys.exc_info())
+    with logging._lock:  # type: ignore[attr-defined]
+        # Those that were closed have taken off their names.
+        logging._handlers.update(made.handlers)  # type: ignore[attr-defined]
 
 
 def _set_loggers(plan: Plan, made: _Made) -> list[Any]:
@@ -186,7 +190,7 @@ class _Made:
         try:
             made = recipe.factory(*positional, **arguments)
             if isinstance(planned, HandlerPlan):
-                self._complete(planned, made, arguments)
+                self._complete(planned, made, *positional)
             for name, value in self.value(recipe.attributes).items():
                 setattr(made, name, value)
         except _Unmade:
@@ -196,13 +200,13 @@ class _Made:
             raise _Unmade from error
         return made
 
-    def _complete(self, planned: HandlerPlan, handler: Any, arguments: dict[str, Any]) -> None:
+    def _complete(self, planned: HandlerPlan, handler: Any, queue: Any = None) -> None:
         self._made[id(planned)] = handler  # so that it is closed if the rest fails
         if planned.listener is not None:
             factory = self.value(planned.listener.factory)
             sinks = [self.value(sink) for sink in planned.sinks]
             respects = planned.listener.respects_level
-            listener = factory(arguments["queue"], *sinks, respect_handler_level=respects)
+            listener = factory(queue, *sinks, respect_handler_level=respects)
             handler.listener = listener
             self.listeners.append(_Listening(listener))
         if planned.formatter is not None:
@@ -226,17 +230,28 @@ class _Listening:
 
     def __init__(self, listener: Any) -> None:
         self._listener = listener
-        listener.start()
+        self._start = listener.start
+        # Programs that were written for logging's dictConfig start it themselves. Two threads of
+        # the standard library's could not be stopped (gh-132106).
+        listener.start = self.start
+        self.start()
         lifecycle.drain_at_exit(self)
+
+    def start(self) -> None:
+        if not self._is_running():
+            self._start()
 
     def stop(self) -> None:
         lifecycle.is_drained(self)
-        if getattr(self._listener, "_thread", self) is not None:  # else the program has stopped it
+        if self._is_running():
             self._listener.stop()
 
     def finish(self) -> None: ...
 
     def let_go(self) -> None: ...
+
+    def _is_running(self) -> bool:
+        return getattr(self._listener, "_thread", None) is not None
 
 
 def _turned_on(switches: Switches | None) -> contextlib.ExitStack:

@@ -271,6 +271,8 @@ def _plain_value(node: ast.expr) -> Any:
         case ast.BinOp() if type(node.op) in _OPERATIONS:
             operation = _OPERATIONS[type(node.op)]
             return operation(_plain_value(node.left), _plain_value(node.right))
+        case ast.Call(func=ast.Name(id="tuple" | "list" | "dict" as name), args=[], keywords=[]):
+            return {"tuple": (), "list": [], "dict": {}}[name]
         case ast.Name() if hasattr(logging, node.id):
             return getattr(logging, node.id)
         case ast.Attribute() if not node.attr.startswith("_"):

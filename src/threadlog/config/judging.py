@@ -77,7 +77,7 @@ def _that_cannot_be_made(plan: Plan) -> Problems:
         recipe = handler.recipe
         if recipe.factory in _FILES:
             yield from _trial(recipe, {"delay": True})
-        elif recipe.factory is QueueHandler and "queue" not in recipe.arguments:
+        elif recipe.factory is QueueHandler and not recipe.positional:
             yield from _trial(recipe, {"handlers": [logging.NullHandler()]})
         elif recipe.factory is logging.StreamHandler:
             stream = recipe.arguments.get("stream")
@@ -115,7 +115,7 @@ def located(recipe: Recipe, error: Exception) -> tuple[str, str]:
     word, space, rest = text.partition(" ")
     if space and word in recipe.arguments:
         return f"{recipe.path}.{word}", rest
-    if recipe.positional:  # a formatter's
+    if recipe.makes(logging.Formatter) and recipe.positional:
         return f"{recipe.path}.{'style' if word == 'Style' else 'format'}", text
     return recipe.path, text
 

@@ -84,8 +84,9 @@ class _Reader:
                 plan.handlers[name] = self._handler(f"handlers.{name}", entry, name)
         for name, entry in self._section("loggers"):
             self._read_logger(f"loggers.{name}", name, entry)
-        if config.get("root") is not None:
-            self._read_logger("root", "", config["root"])
+        root = self._elsewhere("root", config.get("root"))
+        if root is not None:
+            self._read_logger("root", "", root)
         if config.get(_OWN) is not None:
             plan.switches = self._switches(config[_OWN])
         self._refuse_unknown("", config, (*_TOP, *self._looked_at))
@@ -138,7 +139,9 @@ class _Reader:
             recipe,
             name,
             self._level(f"{path}.level", entry.get("level")),
-            self._reference(f"{path}.formatter", "formatters", entry.get("formatter") or None),
+            self._reference(f"{path}.formatter", "formatters", entry["formatter"])
+            if entry.get("formatter")
+            else None,
             self._filters(f"{path}.filters", entry.get("filters")),
         )
         self._read_special(plan)
@@ -214,7 +217,8 @@ class _Reader:
                 self.say(path, "needs handlers, a list of those behind the queue")
             return
         arguments.pop("handlers", None)
-        arguments["queue"] = self._queue(f"{path}.queue", arguments.get("queue", "queue.Queue"))
+        queue = self._queue(f"{path}.queue", arguments.pop("queue", "queue.Queue"))
+        plan.recipe.positional = (queue,)
         listener = self._listener(f"{path}.listener", arguments.pop("listener", QueueListener))
         respects_level = self._flag(arguments, path, "respect_handler_level", default=False)
         arguments.pop("respect_handler_level", None)
@@ -240,7 +244,8 @@ class _Reader:
             return self._inner(path, queue)
         if isinstance(queue, str):
             return Recipe(path, self._callable(path, queue))
-        if isinstance(queue, type) or not callable(getattr(queue, "put_nowait", None)):
+        methods = [getattr(queue, name, None) for name in ("put_nowait", "get")]
+        if isinstance(queue, type) or not all(map(callable, methods)):
             self.say(path, f"must be a queue, or the name of what makes one, not {_shown(queue)}")
         return queue
 
@@ -304,13 +309,21 @@ class _Reader:
     # Values
 
     def _section(self, name: str) -> list[tuple[str, Any]]:
-        entries = self.config.get(name)
+        entries = self._elsewhere(name, self.config.get(name))
         if entries is None or not self._is_dict(name, entries):
             return []
         for key in entries:
             if not isinstance(key, str):
                 self.say(name, f"a name here must be text, not {_shown(key)}")
-        return [(key, entry) for key, entry in entries.items() if isinstance(key, str)]
+        return [
+            (key, self._elsewhere(f"{name}.{key}", entry))
+            for key, entry in entries.items()
+            if isinstance(key, str)
+        ]
+
+    def _elsewhere(self, path: str, entry: Any) -> Any:
+        """Return *entry*, or what a cfg:// in its place leads to."""
+        return self._value(path, entry) if isinstance(entry, str) else entry
 
     def _is_dict(self, path: str, value: Any) -> bool:
         if not isinstance(value, dict):
@@ -329,7 +342,9 @@ class _Reader:
     def _flag(self, entry: Mapping[str, Any], path: str, key: str, *, default: bool) -> bool:
         path = f"{path}.{key}".lstrip(".")
         value = self._value(path, entry.get(key, default))
-        if value not in (True, False):  # "no" and "false" would count as true
+        if isinstance(value, str) and value.lower() == "true":
+            return True
+        if value not in (True, False):  # logging takes any text for true, "false" as well
             self.say(path, f"must be true or false, not {_shown(value)}")
         return value is True or value == 1
 
@@ -353,9 +368,9 @@ class _Reader:
     def _reference(self, path: str, kind: str, value: Any) -> Reference | None:
         """Read the name of something in the section *kind*."""
         found = self._value(path, value)
-        if found is None or (isinstance(found, Reference) and found.kind == kind):
+        if isinstance(found, Reference) and found.kind == kind:
             return found
-        names = self.config.get(kind)
+        names = self._elsewhere(kind, self.config.get(kind))
         if not isinstance(found, str):
             self.say(path, f"must be the name of a {_KINDS[kind]}, not {_shown(found)}")
         elif isinstance(names, dict) and found in names:
