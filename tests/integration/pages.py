@@ -1,7 +1,7 @@
 """The pages of docs/howto/programs are the source of what the tests here run.
 
-A block after `<!-- file: NAME -->` is a file. A `console` block shows commands, each after `$ `, and
-what they print; a `text` block, too, shows what is printed.
+A block after `<!-- file: NAME -->` is a file. A `console` block shows commands, each after `$ `,
+and what they print; a `text` block, too, shows what is printed.
 """
 
 import os

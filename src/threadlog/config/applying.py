@@ -30,7 +30,9 @@ class _Applied:
         self.lock = threading.RLock()  # one config after the other
         self.switches = contextlib.ExitStack()
         self.listeners: list[_Listening] = []
+        self.retired: list[_Listening] = []
         self.filters: list[Any] = []  # on loggers
+        self.handlers: dict[str, Any] = {}  # for logging.getHandlerByName, if no logger has them
         lifecycle.renew_in_child(self)
 
     def after_fork(self) -> None:
@@ -68,24 +70,28 @@ def _apply_levels(plan: Plan) -> None:
 
 
 def _apply_all(plan: Plan) -> None:
-    references = list(logging._handlerList)  # type: ignore[attr-defined]
-    old = [handler for reference in references if (handler := reference()) is not None]
     made = _Made(plan)
+    queues = {id(listener.queue) for listener in made.listeners}
+    for listener in _applied.listeners:
+        if id(listener.queue) in queues:  # two that read one queue would end each other
+            listener.stop()
+    for listener in made.listeners:
+        listener.start()
     with logging._lock:  # type: ignore[attr-defined]
         logging._handlers.clear()  # type: ignore[attr-defined]
         for name, handler in made.handlers.items():
             handler.name = name
         filters = _set_loggers(plan, made)
-        closing = [handler for handler in old if not made.is_used(handler)]
-        known = logging._handlerList  # type: ignore[attr-defined]
-        known[:] = [one for one in known if not any(one() is handler for handler in closing)]
+        closing = [handler for handler in made.old if not made.is_used(handler)]
+        _forget(closing)
         logging.root.manager._clear_cache()  # type: ignore[attr-defined]
     switches, _applied.switches = _applied.switches, made.switches
     listeners, _applied.listeners = _applied.listeners, made.listeners
-    _applied.filters = filters
+    _applied.filters, _applied.handlers = filters, made.handlers
     switches.close()
     for listener in listeners:
         listener.stop()
+    _retire(listeners)
     for handler in reversed(closing):
         try:
             logging.shutdown([weakref.ref(handler)])
@@ -94,6 +100,21 @@ def _apply_all(plan: Plan) -> None:
     with logging._lock:  # type: ignore[attr-defined]
         # Those that were closed have taken off their names.
         logging._handlers.update(made.handlers)  # type: ignore[attr-defined]
+
+
+def _retire(listeners: list[_Listening]) -> None:
+    """Keep *listeners* for what threads that log at this moment are about to put in their queues.
+
+    As long as the handler lives, that is; what it has got is delivered by the next config, or at
+    the end of the process.
+    """
+    retired, _applied.retired = [*_applied.retired, *listeners], []
+    read = {id(listener.queue) for listener in _applied.listeners}
+    for listener in retired:
+        if id(listener.queue) not in read and listener.deliver_late():
+            _applied.retired.append(listener)
+        else:
+            lifecycle.is_drained(listener)
 
 
 def _set_loggers(plan: Plan, made: _Made) -> list[Any]:
@@ -144,6 +165,8 @@ class _Made:
     """What a plan asks for, made; or ConfigError, and nothing is left of it."""
 
     def __init__(self, plan: Plan) -> None:
+        references = list(logging._handlerList)  # type: ignore[attr-defined]
+        self.old = [handler for reference in references if (handler := reference()) is not None]
         self.listeners: list[_Listening] = []
         self._plan = plan
         self._problems: list[tuple[str, str]] = []
@@ -208,7 +231,7 @@ class _Made:
             respects = planned.listener.respects_level
             listener = factory(queue, *sinks, respect_handler_level=respects)
             handler.listener = listener
-            self.listeners.append(_Listening(listener))
+            self.listeners.append(_Listening(handler, queue, listener))
         if planned.formatter is not None:
             handler.setFormatter(self.value(planned.formatter))
         if planned.level is not None:
@@ -217,36 +240,62 @@ class _Made:
             handler.addFilter(self.value(item))
 
     def _undo(self) -> None:
-        for listener in self.listeners:
-            listener.stop()
-        for made in reversed(self._made.values()):
-            if isinstance(made, logging.Handler):
-                with contextlib.suppress(Exception):  # the config's error says more
-                    made.close()
+        handlers = [
+            made
+            for made in self._made.values()
+            if isinstance(made, logging.Handler) and not any(made is one for one in self.old)
+        ]
+        with logging._lock:  # type: ignore[attr-defined]
+            _forget(handlers)
+        for handler in reversed(handlers):
+            with contextlib.suppress(Exception):  # the config's error says more
+                handler.close()
+
+
+def _forget(handlers: list[logging.Handler]) -> None:
+    """Take *handlers* off the list of those that `logging` closes at the end of the process."""
+    known = logging._handlerList  # type: ignore[attr-defined]
+    known[:] = [one for one in known if not any(one() is handler for handler in handlers)]
 
 
 class _Listening:
-    """A listener that runs until the next config, or the end of the process."""
+    """The listener beside a queue, until the next config or the end of the process."""
 
-    def __init__(self, listener: Any) -> None:
+    def __init__(self, handler: logging.Handler, queue: Any, listener: Any) -> None:
+        self.queue = queue
+        self._handler = weakref.ref(handler)
         self._listener = listener
         self._start = listener.start
         # Programs that were written for logging's dictConfig start it themselves. Two threads of
         # the standard library's could not be stopped (gh-132106).
         listener.start = self.start
-        self.start()
-        lifecycle.drain_at_exit(self)
 
     def start(self) -> None:
         if not self._is_running():
             self._start()
-
-    def stop(self) -> None:
-        lifecycle.is_drained(self)
-        if self._is_running():
-            self._listener.stop()
+            lifecycle.drain_at_exit(self)
 
     def finish(self) -> None: ...
+
+    def stop(self) -> None:
+        """End it. What the handler still gets goes to the sinks at once."""
+        if self._is_running():
+            self._listener.stop()
+        handler: Any = self._handler()
+        if handler is not None and handler.lock is not None:
+            with handler.lock:  # logging's own handler puts records in the queue under it
+                self.deliver_late()
+                handler.enqueue = self._listener.handle
+        self.deliver_late()
+
+    def deliver_late(self) -> bool:
+        """Deliver what has come after the end. Return whether more may come."""
+        with contextlib.suppress(Exception):  # queue.Empty, or a queue that is closed
+            while True:
+                record = self.queue.get(False)
+                if record is not None:
+                    self._listener.handle(record)
+        return self._handler() is not None
 
     def let_go(self) -> None: ...
 
