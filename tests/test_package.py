@@ -32,6 +32,7 @@ LAYERS = {
     "level": 1,
     "config.naming": 1,
     "config.plan": 1,
+    "config.making": 2,
     "config.files": 2,
     "handlers.append": 1,
     "handlers.compress": 1,

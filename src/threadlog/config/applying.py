@@ -10,7 +10,7 @@ import weakref
 
 from threadlog import lifecycle
 from threadlog.children import logging_from_children
-from threadlog.config.judging import located
+from threadlog.config.making import forget, located
 from threadlog.config.plan import HandlerPlan, Recipe, Reference
 from threadlog.errors import ConfigError
 from threadlog.toggle import logging_with_thread_info
@@ -83,7 +83,7 @@ def _apply_all(plan: Plan) -> None:
             handler.name = name
         filters = _set_loggers(plan, made)
         closing = [handler for handler in made.old if not made.is_used(handler)]
-        _forget(closing)
+        forget(closing)
         logging.root.manager._clear_cache()  # type: ignore[attr-defined]
     switches, _applied.switches = _applied.switches, made.switches
     listeners, _applied.listeners = _applied.listeners, made.listeners
@@ -245,17 +245,10 @@ class _Made:
             for made in self._made.values()
             if isinstance(made, logging.Handler) and not any(made is one for one in self.old)
         ]
-        with logging._lock:  # type: ignore[attr-defined]
-            _forget(handlers)
+        forget(handlers)
         for handler in reversed(handlers):
             with contextlib.suppress(Exception):  # the config's error says more
                 handler.close()
-
-
-def _forget(handlers: list[logging.Handler]) -> None:
-    """Take *handlers* off the list of those that `logging` closes at the end of the process."""
-    known = logging._handlerList  # type: ignore[attr-defined]
-    known[:] = [one for one in known if not any(one() is handler for handler in handlers)]
 
 
 class _Listening:

@@ -105,16 +105,17 @@ def _parse_yaml(text: str) -> Any:
         raise _YAMLError(error) from error
 
 
-def _refuse_twins(node: Any) -> None:
+def _refuse_twins(root: Any) -> None:
     """Look for keys that stand twice in a mapping. PyYAML takes the last."""
-    if isinstance(node, tuple):
-        for part in node:
-            _refuse_twins(part)
-    elif node is not None and not isinstance(node.value, str):
-        keys = [part[0].value for part in node.value if isinstance(part, tuple)]
-        _distinct([(key, None) for key in keys if isinstance(key, str)])
-        for part in node.value:
-            _refuse_twins(part)
+    parts, seen = [root], set()
+    for part in parts:  # which grows
+        if isinstance(part, tuple):
+            parts += part
+        elif part is not None and not isinstance(part.value, str) and id(part) not in seen:
+            seen.add(id(part))  # an alias may lead back to it
+            keys = [pair[0].value for pair in part.value if isinstance(pair, tuple)]
+            _distinct([(key, None) for key in keys if isinstance(key, str)])
+            parts += part.value
 
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
@@ -206,7 +207,12 @@ class _Ini:
 
     def _by_name(self, section: str, cls: str, args: tuple[Any, ...]) -> dict[str, Any]:
         try:
-            return dict(inspect.signature(naming.resolve(cls)).bind_partial(*args).arguments)
+            found = naming.resolve(cls)
+        except ValueError as error:
+            self.problems.append((f"{section}.class", str(error)))
+            return {}
+        try:
+            return dict(inspect.signature(found).bind_partial(*args).arguments)
         except (TypeError, ValueError) as error:
             self.problems.append((f"{section}.args", str(error)))
             return {}
@@ -273,7 +279,7 @@ def _plain_value(node: ast.expr) -> Any:
             return operation(_plain_value(node.left), _plain_value(node.right))
         case ast.Call(func=ast.Name(id="tuple" | "list" | "dict" as name), args=[], keywords=[]):
             return {"tuple": (), "list": [], "dict": {}}[name]
-        case ast.Name() if hasattr(logging, node.id):
+        case ast.Name() if hasattr(logging, node.id) and not node.id.startswith("_"):
             return getattr(logging, node.id)
         case ast.Attribute() if not node.attr.startswith("_"):
             return getattr(_plain_value(node.value), node.attr)

@@ -9,6 +9,7 @@ import os
 import re
 import string
 
+from threadlog.config.making import forget, located
 from threadlog.config.plan import HandlerPlan, Recipe, Reference, unknown
 from threadlog.filters import ThreadInfoFilter, stamp
 from threadlog.formatters import ThreadInfoFormatter
@@ -41,6 +42,7 @@ _FILES = (
     RotatingFileHandler,
     TimedRotatingFileHandler,
 )
+_NOWHERE = logging.NullHandler()
 _ROTATING = (logging.handlers.RotatingFileHandler, logging.handlers.TimedRotatingFileHandler)
 # What two handlers of one file must agree in, by name and by default.
 _ROTATION = ("maxBytes", "backupCount", "when", "interval", "utc", "atTime", "compress")
@@ -78,7 +80,7 @@ def _that_cannot_be_made(plan: Plan) -> Problems:
         if recipe.factory in _FILES:
             yield from _trial(recipe, {"delay": True})
         elif recipe.factory is QueueHandler and not recipe.positional:
-            yield from _trial(recipe, {"handlers": [logging.NullHandler()]})
+            yield from _trial(recipe, {"handlers": [_NOWHERE]})
         elif recipe.factory is logging.StreamHandler:
             stream = recipe.arguments.get("stream")
             if not (stream is None or stream is unknown or hasattr(stream, "write")):
@@ -104,20 +106,8 @@ def _trial(recipe: Recipe, instead: dict[str, Any]) -> Problems:
         yield located(recipe, error)
     else:
         if isinstance(made, logging.Handler):
+            forget([made])
             made.close()
-
-
-def located(recipe: Recipe, error: Exception) -> tuple[str, str]:
-    """Return the problem that *error* tells of: of the argument that it begins with, if any."""
-    text = str(error)
-    if not isinstance(error, (TypeError, ValueError)) or not text:
-        text = f"{type(error).__name__}: {text}"
-    word, space, rest = text.partition(" ")
-    if space and word in recipe.arguments:
-        return f"{recipe.path}.{word}", rest
-    if recipe.makes(logging.Formatter) and recipe.positional:
-        return f"{recipe.path}.{'style' if word == 'Style' else 'format'}", text
-    return recipe.path, text
 
 
 # Handlers behind handlers
