@@ -1,4 +1,4 @@
-"""CPython's own tests of its file and queue handlers, run with ours in their place."""
+"""CPython's own tests of its handlers and its configuration, run with ours in their place."""
 
 import importlib.util
 import json
@@ -90,6 +90,56 @@ def test_the_standard_classes_tests_pass_with_ours():
     assert ours | {"QueueHandler", "QueueListener"} <= set(answer["made"])
     assert "test.test_logging.QueueListenerTest.test_calls_task_done_after_stop" in answer["run"]
     assert "test.test_logging.QueueHandlerTest.test_queue_listener" in answer["run"]
+
+
+CONFIG = """
+import json, logging.config, sys, unittest
+import threadlog.config
+from test import test_logging
+
+calls = []
+
+def counted(function):
+    def call(*arguments, **named):
+        calls.append(function.__name__)
+        return function(*arguments, **named)
+    return call
+
+logging.config.dictConfig = counted(threadlog.config.dictConfig)
+logging.config.fileConfig = counted(threadlog.config.fileConfig)
+suite, loader = unittest.TestSuite(), unittest.TestLoader()
+for name in ("ConfigDictTest", "ConfigFileTest"):
+    suite.addTest(loader.loadTestsFromTestCase(getattr(test_logging, name)))
+result = unittest.TextTestRunner(stream=sys.stderr, verbosity=2).run(suite)
+print(json.dumps({
+    "run": result.testsRun,
+    "failed": [test.id().rpartition(".")[2] for test, _ in result.failures + result.errors],
+    "calls": {name: calls.count(name) for name in calls},
+}))
+"""
+
+MAY_FAIL = {
+    # They want a RuntimeError, which is not what else a wrong config raises.
+    "test_exception_if_confg_file_is_empty",
+    "test_exception_if_confg_file_is_invalid",
+    # It compares the text of an error.
+    "test_config_queue_handler",
+    # A queue needs put_nowait and get, no more: so since 3.14 (gh-124653).
+    "test_config_queue_handler_invalid_config_does_not_create_multiprocessing_manager",
+}
+
+
+@needs_the_tests
+@pytest.mark.timeout(180)
+def test_the_standard_library_s_tests_of_its_configuration_pass_with_ours():
+    done = subprocess.run(
+        [sys.executable, "-c", CONFIG], capture_output=True, text=True, timeout=170
+    )
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert set(answer["failed"]) <= MAY_FAIL, done.stderr
+    assert answer["run"] > 50
+    assert answer["calls"]["dictConfig"] > 40
+    assert answer["calls"]["fileConfig"] > 10
 
 
 # CPython's fork test in outline, with a FileHandler where it has a StreamHandler: a thread holds

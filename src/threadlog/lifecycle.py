@@ -9,11 +9,13 @@ import weakref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any, Protocol
 
     class AfterFork(Protocol):
         def after_fork(self) -> None: ...
+
+    class Ending(Protocol):
+        def end(self) -> object: ...
 
     class Draining(Protocol):
         def finish(self) -> object: ...
@@ -48,20 +50,16 @@ def has_ended() -> bool:
     return _has_ended
 
 
-def call_at_end(owner: object, function: Callable[[], object], priority: int) -> None:
-    """Call *function* when multiprocessing ends this process, or one that was forked from it.
-
-    The highest *priority* is first; those below 0 have their turn when the children have ended.
-    For forked processes *owner* must live, and is not kept alive.
-    """
+def end_after_children(thing: Ending) -> None:
+    """Call `thing.end()` when this process ends, after multiprocessing's children have ended."""
     from multiprocessing import util
 
     def register(_: object = None) -> None:
-        util.Finalize(None, function, exitpriority=priority)
+        util.Finalize(None, thing.end, exitpriority=-500)
 
     register()
     # A child that imports us before it begins forgets its finalizers then.
-    util.register_after_fork(owner, register)
+    util.register_after_fork(thing, register)
 
 
 def _drain() -> None:

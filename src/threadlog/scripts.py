@@ -159,6 +159,11 @@ def _check(options: dict[str, Any]) -> None:
         raise TypeError(
             f"thread_info must be True, False or a prefix, not {options['thread_info']!r}"
         )
+    if not isinstance(options["format"], str):
+        raise TypeError(f"format must be text, not {options['format']!r}")
+    count = options["backup_count"]
+    if type(count) is not int or count < 0:
+        raise ValueError(f"backup_count must be a whole number, 0 or more, not {count!r}")
     if options["filename"] is None and not options["console"]:
         raise ValueError("give a filename, or leave console true: there is nothing to log to")
     rotate = options["rotate"]

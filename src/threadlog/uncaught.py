@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 
-from threadlog import identity, lifecycle
+from threadlog import identity
 from threadlog.guard import shown
 
 TYPE_CHECKING = False
@@ -21,12 +21,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 LOGGER = "threadlog.uncaught"
-_FIRST = 1_000_000  # of multiprocessing's finalizers: handlers have not been drained
 
 _claims: set[object] = set()
 _lock = threading.RLock()
 _hooks: list[_Hook] = []
-_sees_to_children = False
 
 
 def _after_fork() -> None:
@@ -41,16 +39,8 @@ if hasattr(os, "register_at_fork"):
 @contextlib.contextmanager
 def logging_uncaught() -> Iterator[None]:
     """Log what nobody catches as long as the block lasts; blocks nest in any order."""
-    global _sees_to_children
     claim = object()
-    with _lock:
-        _claims.add(claim)
-        logging.getLogger(LOGGER).disabled = False
-        if not _hooks:
-            _hooks.extend(_install())
-        if not _sees_to_children:
-            _sees_to_children = True
-            lifecycle.call_at_end(_log_end_of_child, _log_end_of_child, _FIRST)
+    log_uncaught(claim)
     try:
         yield
     finally:
@@ -59,6 +49,20 @@ def logging_uncaught() -> Iterator[None]:
             if not _claims:
                 while _hooks:
                     _hooks.pop().remove()
+
+
+def log_uncaught(claim: object) -> None:
+    """Log what nobody catches as long as *claim* is held."""
+    with _lock:
+        _claims.add(claim)
+        logging.getLogger(LOGGER).disabled = False
+        if not _hooks:
+            _hooks.extend(_install())
+
+
+def is_logging_uncaught() -> bool:
+    """Return whether any claim is held."""
+    return bool(_claims)
 
 
 class _Hook:
@@ -84,6 +88,7 @@ _here = _Here()
 
 def _install() -> Iterator[_Hook]:
     import asyncio
+    from multiprocessing.process import BaseProcess
 
     loop = asyncio.BaseEventLoop
     yield _Hook(sys, "excepthook", _for_process)
@@ -91,6 +96,7 @@ def _install() -> Iterator[_Hook]:
     yield _Hook(sys, "unraisablehook", _for_unraisable)
     yield _Hook(loop, "call_exception_handler", _for_loop)
     yield _Hook(loop, "default_exception_handler", _unless_told)
+    yield _Hook(BaseProcess, "_bootstrap", _for_child)
 
 
 def _for_process(before: Callable[..., Any]) -> Callable[..., Any]:
@@ -148,6 +154,29 @@ def _unless_told(before: Callable[..., Any]) -> Callable[..., Any]:
     return default_exception_handler
 
 
+def _for_child(before: Callable[..., Any]) -> Callable[..., Any]:
+    """Multiprocessing calls no hook for what ends a child, and prints it itself."""
+
+    def _bootstrap(self: Any, *args: Any, **options: Any) -> Any:
+        run = self.run
+
+        def logged_run() -> None:
+            try:
+                run()
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                if _claims:
+                    message = "an uncaught exception ends process %s"
+                    _log(logging.CRITICAL, message, (self.name,), error)
+                raise
+
+        self.run = logged_run
+        return before(self, *args, **options)
+
+    return _bootstrap
+
+
 @contextlib.contextmanager
 def _told(what: object) -> Iterator[bool]:
     """Yield whether *what* is to be logged: not if we are called for it by the hook before us."""
@@ -171,19 +200,6 @@ def _log_of_loop(context: Mapping[str, Any]) -> None:
     else:
         fields = identity.as_task(name)
     _log(logging.ERROR, "%s: task %s", (message, name), error, fields)
-
-
-def _log_end_of_child() -> None:
-    """Log the exception that ends a multiprocessing child, if one does.
-
-    multiprocessing calls no hook for it. But it runs the finalizers while it is under way.
-    """
-    error = sys.exception()
-    if _claims and error is not None and not isinstance(error, (SystemExit, KeyboardInterrupt)):
-        import multiprocessing
-
-        name = multiprocessing.current_process().name
-        _log(logging.CRITICAL, "an uncaught exception ends process %s", (name,), error)
 
 
 def _log(

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 _STOP = 1.5  # seconds: as long `stop` waits until all is handled that had come
-_AFTER_CHILDREN = -500  # multiprocessing's priority of a finalizer
 _END = 5.0  # seconds: as long the end of the process does
 
 
@@ -98,7 +97,7 @@ class _Host:
             addresses.leave(self._address)
             raise
         if not self._ends_with_process:
-            lifecycle.call_at_end(self, self.end, _AFTER_CHILDREN)
+            lifecycle.end_after_children(self)
             self._ends_with_process = True
         return receiver
 

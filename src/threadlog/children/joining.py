@@ -13,6 +13,7 @@ from threadlog.children.forwarder import Forwarder
 from threadlog.children.levels import Levels
 from threadlog.children.sender import Sender
 from threadlog.guard import say
+from threadlog.uncaught import is_logging_uncaught, log_uncaught
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _inherited: list[Any] = []
 _ARRIVE = """
 try:
     from threadlog.children.joining import arrive
-    ticket = arrive(address)
+    ticket = arrive(address, uncaught)
 except Exception as error:
     import sys
     if sys.stderr:
@@ -49,12 +50,12 @@ class Ticket:
         self.address = address
 
     def __reduce__(self) -> tuple[Any, ...]:
-        child = {"address": self.address}
+        child = {"address": self.address, "uncaught": is_logging_uncaught()}
         return dict.get, (child, "ticket", _Arrival(child))  # the last is read before the call
 
 
 class _Arrival:
-    def __init__(self, child: dict[str, str]) -> None:
+    def __init__(self, child: dict[str, object]) -> None:
         self.child = child
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -107,11 +108,14 @@ def _put_ticket() -> None:
             config.pop(_KEY, None)
 
 
-def arrive(address: str) -> Ticket:
+def arrive(address: str, uncaught: bool) -> Ticket:
     """Join the parent that has sent this process a ticket, if it still takes records.
 
-    Rather than one that it was forked by: a fork server that hosts, too.
+    Rather than one that it was forked by: a fork server that hosts, too. *uncaught*: what ends
+    this process is to be logged, as in the parent.
     """
+    if uncaught:
+        log_uncaught(Ticket)
     if forwarder.current is None or forwarder.current.sender.address != address:
         join(address)
     return Ticket(address)
