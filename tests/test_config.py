@@ -731,6 +731,116 @@ def test_a_factory_and_a_signal_handler_may_configure(set_up):
     assert logging.getLogger("app").level == logging.DEBUG
 
 
+def test_what_a_memory_handler_has_is_flushed(set_up):
+    dictConfig(
+        config(
+            handlers={
+                "m": {"class": "logging.handlers.MemoryHandler", "capacity": 10, "target": "k"},
+                "k": {"class": f"{HERE}.Keep"},
+            },
+            root={"handlers": ["m"], "level": "INFO"},
+        )
+    )
+    lines = handler("k").lines
+    log()
+    dictConfig(config(root={"handlers": []}))
+    logging.root.handlers = []
+    assert lines == ["hello"]
+
+
+class Starts(logging.handlers.QueueListener):
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.start()
+
+
+class Refuses(logging.handlers.QueueListener):
+    def stop(self):
+        super().stop()
+        raise queue.Full
+
+
+def test_a_listener_that_starts_itself_and_one_whose_stop_raises(set_up, capsys):
+    entry = {"class": "logging.handlers.QueueHandler", "handlers": ["z"]}
+    _, running = lines_of_queue({**entry, "listener": Starts})
+    assert running.handlers[0].lines == ["one", "two"]
+    _, running = lines_of_queue({**entry, "listener": Refuses})
+    assert running.handlers[0].lines == ["one", "two"]
+    assert "queue.Full" in capsys.readouterr().err
+
+
+def test_a_forked_child_does_not_end_its_parent_s_listener(set_up):
+    import multiprocessing
+
+    shared = multiprocessing.get_context("fork").Queue()
+    entry = {
+        "class": "logging.handlers.QueueHandler",
+        "handlers": ["z"],
+        "queue": shared,
+        "listener": "logging.handlers.QueueListener",
+    }
+    dictConfig(
+        config(
+            handlers={"a": entry, "z": {"class": f"{HERE}.Keep"}},
+            root={"handlers": ["a"], "level": "INFO"},
+        )
+    )
+    listener = handler("a").listener
+    in_fork(lambda: dictConfig(config(root={"handlers": []})) or "done")
+    log()
+    listener.stop()
+    assert handler("z").lines == ["hello"]
+    shared.close()
+    shared.join_thread()
+
+
+def test_a_handler_that_configures_while_another_thread_does(set_up):
+    """It has its own lock, for which the other waits in order to close it."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Configures(Keep):
+        def emit(self, record):
+            inside.set()
+            go_on.wait(10)
+            dictConfig(config(loggers={"app": {"level": "ERROR"}}))
+
+    class Late(Keep):
+        def close(self):
+            go_on.set()
+            super().close()
+
+    dictConfig(
+        config(
+            handlers={"a": {"()": Configures}, "b": {"()": Late}},
+            root={"handlers": ["a", "b"], "level": "INFO"},
+        )
+    )
+    thread = threading.Thread(target=log)
+    thread.start()
+    inside.wait()
+    dictConfig(config(root={"handlers": []}))
+    thread.join()
+    assert logging.getLogger("app").level == logging.ERROR
+
+
+def test_what_a_config_within_a_factory_has_made_is_closed(set_up):
+    inner = Keep()
+
+    def factory():
+        dictConfig(config(handlers={"i": {"()": lambda: inner}}, root={"handlers": ["i"]}))
+        return Keep()
+
+    dictConfig(config(handlers={"k": {"()": factory}}, root={"handlers": ["k"]}))
+    assert inner.closed == 1
+
+
+def test_an_empty_root_changes_nothing_as_in_logging(set_up):
+    dictConfig(config(handlers={"k": {"class": f"{HERE}.Keep"}}, root={"handlers": ["k"]}))
+    before = list(logging.root.handlers)
+    dictConfig(config(root={}))
+    assert logging.root.handlers == before
+
+
 def test_a_handler_that_cannot_be_closed_stops_nobody(set_up, capsys):
     class Bad(Keep):
         def close(self):
@@ -834,6 +944,27 @@ def test_what_cannot_be_made_is_told_with_all_others_and_nothing_is_changed(set_
     assert state() == before
     assert threading.enumerate() == threads
     assert not threadlog.is_logging_with_thread_info()
+
+
+def test_what_was_there_before_is_not_touched_by_a_config_that_fails(set_up):
+    mine = Keep()
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    handlers = {"mine": {"()": lambda: mine, "level": "ERROR", ".": {"given": "changed"}}}
+    with pytest.raises(ConfigError, match="None has been made, which has no method handle"):
+        dictConfig(config(handlers={**handlers, "bad": {"()": lambda: None}}))
+    made = []
+
+    def good():
+        made.append(Keep())
+        return made[0]
+
+    with pytest.raises(KeyboardInterrupt):
+        dictConfig(config(handlers={**handlers, "a": {"()": good}, "bad": {"()": interrupted}}))
+    assert (mine.closed, mine.level, mine.given) == (0, logging.NOTSET, "kept")
+    assert made[0].closed == 1
 
 
 def test_json_can_say_all_of_it(set_up, tmp_path):

@@ -253,8 +253,20 @@ ONE_AT_A_TIME = {
         ["threadlog.children: must be true or false, not 'yes'"],
     ),
     "twice the root": (
-        config(root={}, loggers={"": {}}),
+        config(root={"level": 10}, loggers={"": {}}),
         ["root: is the same logger as loggers."],
+    ),
+    "defaults": (
+        config(formatters={"a": {"defaults": 1}}),
+        ["formatters.a.defaults: must be a dict, not 1"],
+    ),
+    "mode": (
+        handlers(a=file("a.log", mode=[]), b=file("a.log")),
+        ["handlers.a.mode: must be 'a', 'w' or 'x', not []"],
+    ),
+    "no name of an argument": (
+        handlers(a={"()": make, "a-b": 1}),
+        ["handlers.a.a-b: make has no such argument"],
     ),
     # names
     "module": (
@@ -590,3 +602,69 @@ def test_incremental_names_handlers_that_are_there(set_up):
 def test_any_arguments_of_a_factory_that_takes_any(set_up):
     check(handlers(a={"()": f"{HERE}.make", "whatever": 1}))
     check(handlers(a={"()": make, "class_": 1}))
+
+
+class Colours(logging.StreamHandler):
+    def emit(self, record):
+        record.colour = "red"
+        super().emit(record)
+
+
+class Any(logging.Formatter):
+    def __init__(self, *args, **more):
+        super().__init__(*args)
+
+
+def any_formatter(**arguments):
+    return logging.Formatter(arguments["format"])
+
+
+class OfHandlers(logging.handlers.QueueHandler):
+    def __init__(self, handlers, respect_handler_level=False):
+        super().__init__(None)
+        self.sinks = [handlers[at] for at in range(len(handlers))]
+
+
+class Severity(int):
+    pass
+
+
+FINE = {
+    "a handler that sets fields": (
+        shown_by("%(colour)s") | {"handlers": {"h": {"class": Colours, "formatter": "f"}}}
+    ),
+    "a formatter that takes anything": config(
+        formatters={"f": {"class": f"{HERE}.Any", "format": "%(message)s", "colour": True}}
+    ),
+    "a function that makes a formatter": config(
+        formatters={"f": {"()": any_formatter, "format": "%(message)s"}}
+    ),
+    "a queue handler with a constructor of its own": config(
+        handlers={
+            "q": {"()": OfHandlers, "handlers": ["cfg://handlers.console"]},
+            "console": console(),
+        },
+        root={"handlers": ["q"]},
+    ),
+    "a null handler twice": config(
+        handlers={"n": {"class": "logging.NullHandler"}},
+        loggers={"app": {"handlers": ["n"]}},
+        root={"handlers": ["n"]},
+    ),
+    "an enumeration's level": config(root={"level": Severity(20)}),
+    "a set": config(handlers={"c": console()}, root={"handlers": {"c"}}),
+    "a place for YAML's anchors": config(**{"x-common": {"level": "INFO"}}),
+}
+
+
+@pytest.mark.parametrize("case", FINE)
+def test_what_some_programs_have(set_up, case):
+    check(FINE[case])
+    dictConfig(FINE[case])
+
+
+def test_a_config_that_contains_itself(set_up):
+    arguments = {"a": 1}
+    arguments["self"] = [arguments]
+    (problem,) = problems_of(handlers(a={"()": make, "whatever": arguments}))
+    assert problem == "handlers.a.whatever.self[0]: contains itself"

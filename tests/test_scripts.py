@@ -142,6 +142,26 @@ def test_a_dict_config_afterwards_stays():
     assert not threadlog.is_logging_with_thread_info()
 
 
+@pytest.mark.parametrize("name", ["one.log", "two.log"])
+def test_again_after_something_else_has_set_up_the_root(tmp_path, name):
+    configure(tmp_path / "one.log", console=False)
+    logging.basicConfig(handlers=[logging.NullHandler()], force=True)
+    handle = configure(tmp_path / name, console=False)
+    logging.info("hello")
+    assert "hello" in (tmp_path / name).read_text()
+    handle.close()
+    assert [type(one) for one in logging.root.handlers] == [logging.NullHandler]
+
+
+def test_a_handler_of_before_that_is_added_again_is_there_once():
+    mine = logging.NullHandler()
+    logging.root.handlers = [mine]
+    handle = configure()
+    logging.root.addHandler(mine)
+    handle.close()
+    assert logging.root.handlers == [mine]
+
+
 def test_handlers_that_were_there_are_set_aside_and_not_closed(tmp_path):
     path = tmp_path / "before.log"
     mine = logging.FileHandler(path)
@@ -182,6 +202,9 @@ def test_children_and_uncaught():
         ({"filename": 3}, TypeError, "not int"),
         ({"format": "{message}"}, ValueError, "Invalid format"),
         ({"format": 3}, TypeError, "format must be text, not 3"),
+        ({"format": "%(mesage)s"}, ValueError, "no record has a field 'mesage'; did you mean 'me"),
+        ({"format": "%(thread_info)s", "thread_info": False}, ValueError, "'thread_info'"),
+        ({"filename": "a", "thread_info": "%(no)s"}, ValueError, "no record has a field 'no'"),
         ({"backup_count": -1}, ValueError, "backup_count must be a whole number, 0 or more"),
     ],
 )

@@ -76,10 +76,19 @@ def test_a_thread(told, kept):
     assert told == [record.exc_info[1]]
 
 
-def test_what_ends_a_thread_in_the_usual_way_is_no_error(told, kept):
-    thread_of(sys.exit)
+class Leave(SystemExit):
+    pass
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("function", [sys.exit, lambda: sys.exit(Leave()), interrupt])
+def test_what_ends_a_thread_in_the_usual_way_is_no_error(told, kept, function):
+    thread_of(function)
     assert kept == []
-    assert [type(error) for error in told] == [SystemExit]
+    assert len(told) == 1
 
 
 def test_the_program(told, kept):
@@ -152,7 +161,9 @@ async def forget_a_task(before=lambda loop: None):
 def test_a_task(kept, caplog):
     asyncio.run(forget_a_task())
     record = only(kept)
-    assert record.getMessage() == "Task exception was never retrieved: task fetch-7"
+    head, rest = record.getMessage().splitlines()
+    assert head == "Task exception was never retrieved: task fetch-7"
+    assert rest.startswith("future: <Task finished name='fetch-7' coro=<fail() done")
     assert record.exc_info[0] is ZeroDivisionError
     assert record.taskName == "fetch-7"
     assert " task fetch-7" in record.thread_info
@@ -169,11 +180,22 @@ def test_a_loop_s_own_handler_is_called_after_it(kept, caplog):
 
     def handler(loop, context):
         contexts.append(context)
-        loop.default_exception_handler(context)
+        loop.default_exception_handler(dict(context))
 
     asyncio.run(forget_a_task(lambda loop: loop.set_exception_handler(handler)))
     assert only(contexts)["exception"] is only(kept).exc_info[1]
     assert [other.name for other in caplog.records if other.name == "asyncio"] == []
+
+
+def test_where_it_is_not_logged_asyncio_says_it(kept, caplog):
+    logger = logging.getLogger(LOGGER)
+    logger.setLevel(100)
+    try:
+        asyncio.run(forget_a_task())
+    finally:
+        logger.setLevel(logging.NOTSET)
+    assert kept == []
+    assert [record.name for record in caplog.records] == ["asyncio"]
 
 
 def test_a_callback_of_the_loop(kept):
@@ -215,6 +237,9 @@ def main():
     keep()
     with logging_uncaught(), threadlog.logging_from_children():
         for work in (die, leave):
+          try:
+            raise ValueError("of the parent's, which the children have inherited")
+          except ValueError:
             child = start(sys.argv[1], work, name="child")
             child.join()
             print(child.exitcode)

@@ -74,7 +74,7 @@ def _drain() -> None:
             except (
                 Exception
             ):  # of one, for example of a queue that is closed: go on with the others
-                sys.excepthook(*sys.exc_info())
+                sys.__excepthook__(*sys.exc_info())
 
 
 def _after_fork() -> None:
@@ -85,7 +85,7 @@ def _after_fork() -> None:
         try:
             thing.after_fork()
         except Exception:  # of one: the others have their turn
-            sys.excepthook(*sys.exc_info())
+            sys.__excepthook__(*sys.exc_info())
 
 
 def _register_with_multiprocessing() -> None:

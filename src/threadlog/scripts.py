@@ -9,13 +9,15 @@ import re
 import threading
 
 from threadlog.children import logging_from_children
+from threadlog.filters import stamp
 from threadlog.level import level_number
-from threadlog.toggle import logging_with_thread_info
+from threadlog.nearest import with_hint
+from threadlog.toggle import check_prefix, logging_with_thread_info
 from threadlog.uncaught import logging_uncaught
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from typing import Any, Self
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -79,6 +81,8 @@ def configure(
     }
     _check(options)
     with _lock:
+        if _current is not None and not _current._is_in_place():  # another has set up since
+            _current.close()
         if _current is None or _current._options != options:
             new = Configuration(options)
             new._take_over(_current)
@@ -139,10 +143,13 @@ class Configuration:
             before._end()
         root.setLevel(self._options["level"])
 
-    def _replace_by(self, handlers: Iterable[logging.Handler]) -> None:
-        present = logging.root.handlers
-        if any(handler in present for handler in self.handlers):
-            added = [handler for handler in present if handler not in self.handlers]
+    def _is_in_place(self) -> bool:
+        return any(handler in logging.root.handlers for handler in self.handlers)
+
+    def _replace_by(self, handlers: Sequence[logging.Handler]) -> None:
+        if self._is_in_place():
+            known = (*self.handlers, *handlers)
+            added = [handler for handler in logging.root.handlers if handler not in known]
             logging.root.handlers = [*handlers, *added]
 
     def _end(self) -> None:
@@ -159,8 +166,9 @@ def _check(options: dict[str, Any]) -> None:
         raise TypeError(
             f"thread_info must be True, False or a prefix, not {options['thread_info']!r}"
         )
-    if not isinstance(options["format"], str):
-        raise TypeError(f"format must be text, not {options['format']!r}")
+    if isinstance(options["thread_info"], str):
+        check_prefix(options["thread_info"])
+    _check_format(options["format"], is_stamped=bool(options["thread_info"]))
     count = options["backup_count"]
     if type(count) is not int or count < 0:
         raise ValueError(f"backup_count must be a whole number, 0 or more, not {count!r}")
@@ -178,6 +186,23 @@ def _check(options: dict[str, Any]) -> None:
             "rotate must be a number of bytes such as 10_000_000, or a time such as 'midnight',"
             f" 'H' or 'W0', not {rotate!r}"
         )
+
+
+def _check_format(text: object, *, is_stamped: bool) -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"format must be text, not {text!r}")
+    record = logging.LogRecord("root", logging.INFO, __file__, 1, "", (), None)
+    if is_stamped:
+        stamp(record)
+    try:
+        logging.Formatter(text).format(record)
+    except ValueError as error:
+        missing = error.__context__
+        name = missing.args[0] if isinstance(missing, KeyError) else None
+        if name is None:
+            raise
+        what = f"format {text!r}: no record has a field {name!r}"
+        raise ValueError(with_hint(what, name, record.__dict__)) from None
 
 
 def _open(options: dict[str, Any]) -> list[logging.Handler]:

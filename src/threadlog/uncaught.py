@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import threading
+import traceback
 
 from threadlog import identity
 from threadlog.guard import shown
@@ -80,7 +81,7 @@ class _Hook:
 
 
 class _Here(threading.local):
-    told: Any = None  # what has been logged, and is now told to the hooks that were there
+    told: object = None  # what has been logged, and is now told to the hooks that were there
 
 
 _here = _Here()
@@ -101,22 +102,21 @@ def _install() -> Iterator[_Hook]:
 
 def _for_process(before: Callable[..., Any]) -> Callable[..., Any]:
     def excepthook(
-        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
-        with _told(error) as is_new:
-            if is_new and not issubclass(kind, KeyboardInterrupt):
-                _log(logging.CRITICAL, "an uncaught exception ends the program", (), error)
-            before(kind, error, traceback)
+        message = "an uncaught exception ends the program"
+        with _told(error, lambda: _log(logging.CRITICAL, message, (), error)):
+            before(kind, error, trace)
 
     return excepthook
 
 
 def _for_thread(before: Callable[..., Any]) -> Callable[..., Any]:
     def excepthook(args: threading.ExceptHookArgs) -> None:
-        with _told(args.exc_value) as is_new:
-            if is_new and args.exc_value is not None and args.exc_type is not SystemExit:
-                name = threading.current_thread().name
-                _log(logging.ERROR, "an uncaught exception ends thread %s", (name,), args.exc_value)
+        message = "an uncaught exception ends thread %s"
+        name = threading.current_thread().name
+        error = args.exc_value
+        with _told(error, lambda: _log(logging.ERROR, message, (name,), error)):
             before(args)
 
     return excepthook
@@ -124,11 +124,9 @@ def _for_thread(before: Callable[..., Any]) -> Callable[..., Any]:
 
 def _for_unraisable(before: Callable[..., Any]) -> Callable[..., Any]:
     def unraisablehook(unraisable: sys.UnraisableHookArgs) -> None:
-        with _told(unraisable.exc_value) as is_new:
-            if is_new:
-                what = unraisable.err_msg or "Exception ignored in"
-                args = (what, shown(unraisable.object))
-                _log(logging.ERROR, "%s: %s", args, unraisable.exc_value)
+        what = (unraisable.err_msg or "Exception ignored in", shown(unraisable.object))
+        error = unraisable.exc_value
+        with _told(error, lambda: _log(logging.ERROR, "%s: %s", what, error)):
             before(unraisable)
 
     return unraisablehook
@@ -136,9 +134,7 @@ def _for_unraisable(before: Callable[..., Any]) -> Callable[..., Any]:
 
 def _for_loop(before: Callable[..., Any]) -> Callable[..., Any]:
     def call_exception_handler(self: Any, context: Mapping[str, Any]) -> None:
-        with _told(context) as is_new:
-            if is_new:
-                _log_of_loop(context)
+        with _told(_subject(context), lambda: _log_of_loop(context)):
             before(self, context)
 
     return call_exception_handler
@@ -148,10 +144,15 @@ def _unless_told(before: Callable[..., Any]) -> Callable[..., Any]:
     """All that asyncio's own handler does is to log it."""
 
     def default_exception_handler(self: Any, context: Mapping[str, Any]) -> None:
-        if _here.told is not context or not _claims:
+        if _here.told is None or _here.told is not _subject(context):
             before(self, context)
 
     return default_exception_handler
+
+
+def _subject(context: Mapping[str, Any]) -> object:
+    """Return what a loop's *context*, or a copy of it, is about."""
+    return context.get("exception") or context.get("future") or context.get("task") or context
 
 
 def _for_child(before: Callable[..., Any]) -> Callable[..., Any]:
@@ -178,28 +179,37 @@ def _for_child(before: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextlib.contextmanager
-def _told(what: object) -> Iterator[bool]:
-    """Yield whether *what* is to be logged: not if we are called for it by the hook before us."""
-    outer, _here.told = _here.told, what
+def _told(subject: object, log: Callable[[], bool]) -> Iterator[None]:
+    """Log *subject*, unless we are called for it by a hook that we call; then tell the hook.
+
+    Ctrl-C and `sys.exit` are no errors.
+    """
+    outer = _here.told
+    is_error = not isinstance(subject, (SystemExit, KeyboardInterrupt, type(None)))
+    if _claims and is_error and subject is not outer and log():
+        _here.told = subject
     try:
-        yield bool(_claims) and outer is not what
+        yield
     finally:
         _here.told = outer
 
 
-def _log_of_loop(context: Mapping[str, Any]) -> None:
-    message = context.get("message") or "unhandled exception in the event loop"
+def _log_of_loop(context: Mapping[str, Any]) -> bool:
+    message = context.get("message") or "Unhandled exception in event loop"
     error = context.get("exception")
     task: Any = context.get("task") or context.get("future")
-    if not hasattr(task, "get_name"):
-        _log(logging.ERROR, "%s", (message,), error)
-        return
-    name = task.get_name()
+    lines = [message if not hasattr(task, "get_name") else f"{message}: task {task.get_name()}"]
+    for key, value in sorted(context.items()):
+        if key.endswith("source_traceback"):  # of a loop in debug mode
+            lines.append(f"{key}:\n{''.join(traceback.format_list(value)).rstrip()}")
+        elif key not in ("message", "exception"):
+            lines.append(f"{key}: {shown(value)}")
+    fields: Mapping[str, Any] = {}
     if hasattr(task, "get_context"):  # 3.12+: with its bound fields and its work item
-        fields = task.get_context().run(identity.as_task, name)
-    else:
-        fields = identity.as_task(name)
-    _log(logging.ERROR, "%s: task %s", (message, name), error, fields)
+        fields = task.get_context().run(identity.as_task, task.get_name())
+    elif hasattr(task, "get_name"):
+        fields = identity.as_task(task.get_name())
+    return _log(logging.ERROR, "%s", ("\n".join(lines),), error, fields)
 
 
 def _log(
@@ -208,14 +218,19 @@ def _log(
     args: tuple[Any, ...],
     error: BaseException | None,
     fields: Mapping[str, Any] | None = None,
-) -> None:
-    """Log it. What the handlers raise is not to keep the hooks that were there from their turn."""
+) -> bool:
+    """Log it, and return whether that was wanted.
+
+    What the handlers raise is not to keep the hooks that were there from their turn.
+    """
     try:
         logger = logging.getLogger(LOGGER)
-        if logger.isEnabledFor(level):
-            info = (type(error), error, error.__traceback__) if error is not None else None
-            record = logger.makeRecord(LOGGER, level, __file__, 0, message, args, info)
-            record.__dict__.update(fields or {})
-            logger.handle(record)
+        if not logger.isEnabledFor(level):
+            return False
+        info = (type(error), error, error.__traceback__) if error is not None else None
+        record = logger.makeRecord(LOGGER, level, __file__, 0, message, args, info)
+        record.__dict__.update(fields or {})
+        logger.handle(record)
     except Exception:
         sys.__excepthook__(*sys.exc_info())
+    return True

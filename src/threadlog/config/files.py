@@ -18,7 +18,7 @@ from threadlog.nearest import with_hint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
 _INI = (".ini", ".cfg", ".conf")
@@ -198,21 +198,21 @@ class _Ini:
         entry["class"] = _class_name(name)
         args = self._evaluated(section, "args") or ()
         kwargs = self._evaluated(section, "kwargs") or {}
-        if not isinstance(args, tuple) or not isinstance(kwargs, dict):
+        if not isinstance(args, (tuple, list)) or not isinstance(kwargs, dict):
             self.problems.append((section, "args must be a tuple, and kwargs a dict"))
             return entry
         if args:
             entry |= self._by_name(section, entry["class"], args)
         return entry | kwargs
 
-    def _by_name(self, section: str, cls: str, args: tuple[Any, ...]) -> dict[str, Any]:
+    def _by_name(self, section: str, cls: str, args: Sequence[Any]) -> dict[str, Any]:
         try:
             found = naming.resolve(cls)
         except ValueError as error:
             self.problems.append((f"{section}.class", str(error)))
             return {}
         try:
-            return dict(inspect.signature(found).bind_partial(*args).arguments)
+            return dict(_signature(found).bind_partial(*args).arguments)
         except (TypeError, ValueError) as error:
             self.problems.append((f"{section}.args", str(error)))
             return {}
@@ -221,8 +221,8 @@ class _Ini:
         entry: dict[str, Any] = {"handlers": self._split(self._get(section, "handlers"))}
         if self._get(section, "level"):
             entry["level"] = self._get(section, "level")
-        propagate = self._get(section, "propagate")
-        if propagate is not None and section != "logger_root":
+        if section != "logger_root":
+            propagate = self._get(section, "propagate") or "1"
             try:
                 entry["propagate"] = bool(int(propagate))
             except ValueError:
@@ -238,6 +238,16 @@ class _Ini:
         except (SyntaxError, ValueError, AttributeError, TypeError) as error:
             self.problems.append((f"{section}.{key}", str(error)))
             return None
+
+
+def _signature(factory: Any) -> inspect.Signature:
+    """Return that of *factory*, or of the base class to which it hands any arguments on."""
+    bases = factory.__mro__ if isinstance(factory, type) else ()
+    signatures = (inspect.signature(one) for one in (factory, *bases) if one is not object)
+    for signature in signatures:
+        if all(p.kind is not p.VAR_POSITIONAL for p in signature.parameters.values()):
+            return signature
+    return inspect.signature(factory)
 
 
 def _class_name(name: str) -> str:

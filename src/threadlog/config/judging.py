@@ -174,6 +174,8 @@ class _Way:
 
     def _follow(self, plan: Plan, handler: Any) -> None:
         planned = plan.handler(handler)
+        if planned is not None and planned.recipe.makes(logging.NullHandler):
+            return
         key = id(planned or handler)
         if key in self.reached or (planned is None and isinstance(handler, Reference)):
             return
@@ -211,9 +213,15 @@ def _that_share_a_file(plan: Plan) -> Problems:
         if not recipe.makes(logging.FileHandler):
             continue
         filename = _bound(recipe).get("filename")
-        if not isinstance(filename, (str, os.PathLike)) or os.fspath(filename) == os.devnull:
+        if not isinstance(filename, (str, os.PathLike)):
             continue
-        path = os.path.realpath(os.fsdecode(filename))
+        try:
+            path = os.path.realpath(os.fsdecode(filename))
+            if os.path.exists(filename) and not os.path.isfile(filename):
+                continue  # a terminal, a pipe, /dev/null
+        except ValueError as error:  # a NUL in the name
+            yield f"{recipe.path}.filename", str(error)
+            continue
         first = users.setdefault(path, recipe)
         reason = _why_not_shared(first, recipe) if first is not recipe else None
         if reason:
@@ -228,7 +236,7 @@ def _why_not_shared(one: Recipe, other: Recipe) -> str | None:
                 f" {recipe.path} is a {recipe.factory.__module__}.{recipe.factory.__qualname__}"
             )
     first, second = _bound(one), _bound(other)
-    if {first.get("mode"), second.get("mode")} & {"w", "x"}:
+    if any(mode in ("w", "x") for mode in (first.get("mode"), second.get("mode"))):
         return "with mode 'w' or 'x' a file cannot be shared"
     if one.makes(*_ROTATING) or other.makes(*_ROTATING):
         if one.factory is not other.factory:
@@ -300,9 +308,9 @@ def _fields(fmt: Any, style: Any) -> list[str]:
 
 
 def _supplied(plan: Plan, handler: HandlerPlan) -> set[str] | None:
-    """Return the fields that a record has for certain when it comes to *handler*.
+    """Return the fields that a record has for certain when *handler* renders it.
 
-    None: there is a filter of somebody else's, which may set any.
+    None: there is a filter or a handler of somebody else's, which may set any.
     """
     try:
         record = logging.getLogRecordFactory()("", logging.INFO, __file__, 1, "", (), None)
@@ -312,6 +320,8 @@ def _supplied(plan: Plan, handler: HandlerPlan) -> set[str] | None:
     shows = plan.switches is not None and plan.switches.prefix is not None
     is_stamped = shows or is_logging_with_thread_info()
     before = _before(plan, handler)
+    if not all(_is_known(one.recipe.factory) for one in before):
+        return None
     is_stamped = is_stamped or any(one.recipe.makes(QueueHandler) for one in before)
     filters = [item for one in before for item in one.filters]
     filters += [item for one in _loggers_before(plan, before) for item in one.filters]
@@ -324,6 +334,11 @@ def _supplied(plan: Plan, handler: HandlerPlan) -> set[str] | None:
     if is_stamped:
         stamp(record)
     return supplied | set(record.__dict__)
+
+
+def _is_known(factory: Any) -> bool:
+    module = getattr(factory, "__module__", None) or ""
+    return module.partition(".")[0] in ("logging", "threadlog")
 
 
 def _before(plan: Plan, handler: HandlerPlan) -> list[HandlerPlan]:

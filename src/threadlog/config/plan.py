@@ -32,6 +32,7 @@ class Recipe:
     positional: tuple[Any, ...] = ()
     arguments: dict[str, Any] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
+    method: str | None = None  # that the object must have: "format", "filter", "handle"
 
     def makes(self, *classes: type) -> bool:
         """Return whether the object will be one of *classes*, as far as can be known."""

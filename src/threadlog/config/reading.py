@@ -57,6 +57,7 @@ class _Reader:
         self.problems: list[tuple[str, str]] = []
         self._looked_at: set[str] = set()  # top-level keys that some cfg:// leads to
         self._open: list[str] = []  # the cfg:// that are being followed
+        self._inside: list[Any] = []  # the dicts and lists that are being read
 
     def say(self, path: str, message: str) -> None:
         if (path, message) not in self.problems:
@@ -67,7 +68,7 @@ class _Reader:
         if not isinstance(config, dict):
             self.say("", f"a logging config must be a dict, not {_shown(config)}")
             return
-        if type(config.get("version")) is not int or config["version"] != 1:
+        if isinstance(config.get("version"), bool) or config.get("version") != 1:
             given = f", not {_shown(config['version'])}" if "version" in config else ""
             self.say("version", f"write 1, the version of logging's schema{given}")
         plan.is_incremental = self._flag(config, "", "incremental", default=False)
@@ -85,11 +86,14 @@ class _Reader:
         for name, entry in self._section("loggers"):
             self._read_logger(f"loggers.{name}", name, entry)
         root = self._elsewhere("root", config.get("root"))
-        if root is not None:
+        if root:  # as in logging: an empty one changes nothing
             self._read_logger("root", "", root)
+        elif root is not None:
+            self._is_dict("root", root)
         if config.get(_OWN) is not None:
             plan.switches = self._switches(config[_OWN])
-        self._refuse_unknown("", config, (*_TOP, *self._looked_at))
+        extensions = [key for key in config if str(key).startswith("x-")]  # YAML's anchors
+        self._refuse_unknown("", config, (*_TOP, *self._looked_at), extensions)
 
     # Formatters, filters, handlers
 
@@ -99,8 +103,9 @@ class _Reader:
         if "()" in entry:
             recipe = self._custom(path, entry)
             # As in logging: its own formatters have `fmt`.
-            takes = _signature(recipe.factory)
-            if "format" in recipe.arguments and takes and "format" not in takes.parameters:
+            signature = _signature(recipe.factory)
+            takes = signature.parameters if signature else {}
+            if "format" in recipe.arguments and "fmt" in takes and "format" not in takes:
                 recipe.arguments["fmt"] = recipe.arguments.pop("format")
         else:
             recipe = self._by_class(path, entry, _FORMATTER, logging.Formatter)
@@ -112,7 +117,9 @@ class _Reader:
             if "validate" in entry:
                 recipe.positional += (self._flag(entry, path, "validate", default=True),)
             if entry.get("defaults") is not None:
-                recipe.arguments["defaults"] = self._value(f"{path}.defaults", entry["defaults"])
+                defaults = self._value(f"{path}.defaults", entry["defaults"])
+                if self._is_dict(f"{path}.defaults", defaults):
+                    recipe.arguments["defaults"] = defaults
         self._check_call(recipe, _FORMATTER, "format")
         return recipe
 
@@ -144,7 +151,7 @@ class _Reader:
             else None,
             self._filters(f"{path}.filters", entry.get("filters")),
         )
-        self._read_special(plan)
+        self._read_special(plan, is_by_class="()" not in entry)
         self._check_call(recipe, _HANDLER, "handle")
         return plan
 
@@ -189,10 +196,12 @@ class _Reader:
 
     # Arguments that do not mean what they are: as in logging, and in any order
 
-    def _read_special(self, plan: HandlerPlan) -> None:
+    def _read_special(self, plan: HandlerPlan, *, is_by_class: bool) -> None:
         recipe = plan.recipe
         path, arguments = recipe.path, recipe.arguments
-        if recipe.makes(logging.handlers.QueueHandler):
+        if recipe.makes(QueueHandler) or (
+            is_by_class and recipe.makes(logging.handlers.QueueHandler)
+        ):
             self._read_queue(plan)
         elif recipe.makes(logging.handlers.MemoryHandler):
             if "flushLevel" in arguments:
@@ -334,7 +343,7 @@ class _Reader:
         value = self._value(path, value)
         if value is None:
             return []
-        if not isinstance(value, (list, tuple)):
+        if isinstance(value, (str, bytes, dict)) or not hasattr(value, "__iter__"):
             self.say(path, f"must be a list, not {_shown(value)}")
             return []
         return list(value)
@@ -395,11 +404,18 @@ class _Reader:
                 return self._resolved(path, value.removeprefix("ext://"))
             if value.startswith("cfg://"):
                 return self._followed(path, value.removeprefix("cfg://"))
-        elif isinstance(value, dict):
-            return {key: self._value(f"{path}.{key}", inner) for key, inner in value.items()}
-        elif isinstance(value, list) or type(value) is tuple:
-            inner = [self._value(f"{path}[{at}]", inner) for at, inner in enumerate(value)]
-            return inner if isinstance(value, list) else tuple(inner)
+        elif isinstance(value, (dict, list)) or type(value) is tuple:
+            if any(value is outer for outer in self._inside):
+                self.say(path, "contains itself")
+                return None
+            self._inside.append(value)
+            try:
+                if isinstance(value, dict):
+                    return {key: self._value(f"{path}.{key}", part) for key, part in value.items()}
+                parts = [self._value(f"{path}[{at}]", part) for at, part in enumerate(value)]
+                return parts if isinstance(value, list) else tuple(parts)
+            finally:
+                self._inside.pop()
         return value
 
     def _resolved(self, path: str, name: str) -> Any:
@@ -449,10 +465,12 @@ class _Reader:
 
     # What is left over
 
-    def _refuse_unknown(self, path: str, entry: dict[Any, Any], known: Iterable[str]) -> None:
+    def _refuse_unknown(
+        self, path: str, entry: dict[Any, Any], known: Iterable[str], others: Iterable[Any] = ()
+    ) -> None:
         known = list(known)
         for key in entry:
-            if key not in known:
+            if key not in (*known, *others):
                 hint = did_you_mean(key, known, "{}")
                 message = hint or f"there is no such key; the keys here are {', '.join(known)}"
                 self.say(f"{path}.{key}".lstrip("."), message)
@@ -465,6 +483,7 @@ class _Reader:
         factory, path = recipe.factory, recipe.path
         if factory is unknown:
             return
+        recipe.method = method
         name = getattr(factory, "__name__", repr(factory))
         if method and isinstance(factory, type) and not callable(getattr(factory, method, None)):
             self.say(path, f"{name} is no {_NOUNS[method]}: it has no method {method}")
@@ -472,10 +491,16 @@ class _Reader:
         signature = _signature(factory)
         if signature is None:
             return
-        known = dict(list(signature.parameters.items())[len(recipe.positional) :])
-        named = [key for key, parameter in known.items() if parameter.kind in _BY_NAME]
+        known = signature.parameters
+        by_place = [key for key, parameter in known.items() if parameter.kind in _BY_PLACE]
+        taken = by_place[: len(recipe.positional)]
+        named = [key for key, p in known.items() if p.kind in _BY_NAME and key not in taken]
         takes_any = any(p.kind is p.VAR_KEYWORD for p in known.values())
-        wrong = [key for key in recipe.arguments if key not in named and not takes_any]
+        wrong = [
+            key
+            for key in recipe.arguments
+            if key not in named and not (takes_any and str(key).isidentifier())
+        ]
         for key in wrong:
             takes = f"; it takes {', '.join(named)}" if named else ""
             hint = did_you_mean(key, (*named, *keys), "{}")
@@ -494,6 +519,7 @@ class _Reader:
                 self.say(path, f"{name} cannot be called with this: {error}")
 
 
+_BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _NOUNS = {"format": "formatter", "filter": "filter", "handle": "handler"}
 

@@ -77,6 +77,8 @@ class QueueHandler(logging.handlers.QueueHandler):
         queue: Any
         listener: Any
 
+    _is_own = False  # until it is whole: a signal handler may configure logging, which flushes all
+
     def __init__(
         self,
         queue: Any = None,
@@ -357,7 +359,8 @@ def _refuse_for_a_queue(queue: object, sinks: object, options: dict[str, object]
         if value != defaults[name]:
             raise ValueError(
                 f"{name} is for a handler with a queue of its own, made by QueueHandler(handlers="
-                "[...]): this queue and its listener see to it themselves"
+                "[...]): this queue and its listener see to it themselves; logging's dictConfig "
+                "makes one where '()' names the class, and not 'class'"
             )
 
 
@@ -371,11 +374,17 @@ def _checked_sinks(handlers: Any) -> list[logging.Handler]:
     for sink in sinks:
         if isinstance(sink, dict):
             raise ValueError(
-                f"handlers has one that dictConfig has not made yet, {sink!r}: it makes them in "
-                "the order of their names, so give this handler a name that comes later"
+                f"handlers has one that dictConfig has not made, {sink!r}: it makes them in the "
+                "order of their names, so give this handler a name that comes later, or use "
+                "threadlog.config.dictConfig"
             )
         if not callable(getattr(sink, "handle", None)):
-            hint = f"; in dictConfig write 'cfg://handlers.{sink}'" if isinstance(sink, str) else ""
+            hint = (
+                f"; in logging's dictConfig write 'cfg://handlers.{sink}', or use "
+                "threadlog.config.dictConfig"
+                if isinstance(sink, str)
+                else ""
+            )
             raise TypeError(f"handlers must be a list of handlers; {sink!r} is none{hint}")
     return sinks
 
