@@ -8,7 +8,7 @@ RUN = $(VENV)/bin/python
 PIP = $(if $(shell ls $(VENV)/bin/pip 2>/dev/null),$(RUN) -m pip,$(PYTHON) -m pip --python $(RUN)) \
 	--disable-pip-version-check --quiet
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test integration lint docs bench clean
 
 demo: $(VENV)/installed-demo  ## run the main job: a sum and a word count in threads
 	$(RUN) -m threadlog demo
@@ -18,6 +18,9 @@ test: $(VENV)/installed-test  ## run the tests, with branch coverage
 	$(RUN) -m coverage run -m pytest
 	$(RUN) -m coverage combine --quiet
 	$(RUN) -m coverage report
+
+integration: $(VENV)/installed-integration  ## run the tests with other programs, as they are
+	$(RUN) -m pytest -m integration tests/integration
 
 lint: $(VENV)/installed-test $(VENV)/installed-lint  ## ruff and mypy --strict
 	$(RUN) -m ruff check .
@@ -41,6 +44,10 @@ $(VENV)/installed-demo: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/installed-test: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --editable '.[test]'
+	@touch $@
+
+$(VENV)/installed-integration: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable '.[test,integration]'
 	@touch $@
 
 $(VENV)/installed-%: %/requirements.txt | $(VENV)/bin/python

@@ -422,3 +422,88 @@ def test_nothing_of_the_demo_stays_on_the_loggers(tree):
     assert cli.main(["demo", "--numbers", "10", "--path", str(tree)]) == 0
     assert (logger.level, list(logger.handlers)) == before
     assert not threadlog.is_logging_with_thread_info()
+
+
+# check
+
+CONFIG = """
+version = 1
+[handlers.file]
+class = "threadlog.handlers.RotatingFileHandler"
+filename = "app.log"
+maxBytes = 1000
+[handlers.mine]
+class = "mine.Handler"
+[root]
+handlers = ["file", "mine"]
+"""
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("from logging import NullHandler as Handler")
+    path = tmp_path / "logging.toml"
+    path.write_text(CONFIG)
+    return path
+
+
+def test_a_config_in_which_nothing_is_wrong(config):
+    done = run("check", "logging.toml")
+    assert (done.stdout, done.stderr, done.returncode) == (
+        "logging.toml: nothing is wrong\n",
+        "",
+        0,
+    )
+    assert not config.with_name("app.log").exists()
+
+
+def test_the_console_script_finds_modules_of_the_current_directory_too(config, capsys):
+    script = os.path.join(os.path.dirname(sys.executable), "threadlog")
+    done = subprocess.run([script, "check", "logging.toml"], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("logging.toml: nothing is wrong\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wanted"),
+    [
+        (
+            "maxBytes",
+            "maxByte",
+            ["logging.toml: handlers.file.maxByte: did you mean maxBytes?"],
+        ),
+        (
+            '"file", "mine"',
+            '"fil", "min\\ne"',
+            [
+                "logging.toml: root.handlers[0]: there is no handler 'fil'; did you mean 'file'?",
+                "logging.toml: root.handlers[1]: there is no handler 'min\\ne'; did you mean"
+                " 'mine'?",
+            ],
+        ),
+        ("version = 1", "version = ", ["logging.toml: Invalid value (at line 2, column 11)"]),
+        ("mine.Handler", "mine.Handle", ["logging.toml: handlers.mine.class: there is no"
+                                         " 'mine.Handle'; did you mean 'mine.Handler'?"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_a_config_a_line_each_and_status_1(config, before, after, wanted):
+    config.write_text(CONFIG.replace(before, after))
+    done = run("check", "logging.toml")
+    assert (done.stdout.splitlines(), done.stderr, done.returncode) == (wanted, "", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("no.toml", "no.toml: No such file or directory"),
+        (".", ".: the ending of its name must be one of .toml, .json, .yaml, .yml, .ini, .cfg,"
+              " .conf"),
+    ],
+)  # fmt: skip
+def test_a_config_that_cannot_be_read_is_status_1(config, name, wanted):
+    done = run("check", name)
+    assert (done.stdout, done.stderr, done.returncode) == (f"{wanted}\n", "", 1)
+
+
+def test_check_needs_a_file():
+    assert run("check").returncode == 2

@@ -162,8 +162,9 @@ def test_version_and_requirements():
     assert (SOURCE / "py.typed").exists()
 
 
-def test_the_typed_examples_run():
+def test_the_typed_examples_run(tmp_path):
     import typing_examples
 
     typing_examples.consume()
+    typing_examples.configured(str(tmp_path / "app.log"))
     typing_examples.log()

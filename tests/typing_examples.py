@@ -5,6 +5,7 @@ import queue
 from collections.abc import Iterator
 
 import threadlog
+import threadlog.config
 
 
 def length(word: str) -> int:
@@ -30,6 +31,17 @@ def consume() -> None:
 @threadlog.logging_with_thread_info(prefix="%(native_id)d ")
 def decorated(number: int) -> str:
     return str(number)
+
+
+def configured(path: str) -> None:
+    with threadlog.configure(path, rotate="midnight", queue=True) as handle:
+        handlers: tuple[logging.Handler, ...] = handle.handlers
+        assert handlers
+    try:
+        threadlog.config.check({"version": 2})
+    except threadlog.config.ConfigError as error:
+        problems: tuple[tuple[str, str], ...] = error.problems
+        assert problems
 
 
 def log() -> None:
