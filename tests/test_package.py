@@ -32,6 +32,7 @@ LAYERS = {
     "level": 1,
     "config.naming": 1,
     "config.plan": 1,
+    "config.calls": 2,
     "config.listening": 2,
     "config.making": 3,
     "config.files": 2,

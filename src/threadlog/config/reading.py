@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import logging.handlers
 
 from threadlog.config import naming
+from threadlog.config.calls import parameters, problems_of_call
 from threadlog.config.plan import (
     HandlerPlan,
     ListenerPlan,
@@ -103,8 +103,7 @@ class _Reader:
         if "()" in entry:
             recipe = self._custom(path, entry)
             # As in logging: its own formatters have `fmt`.
-            signature = _signature(recipe.factory)
-            takes = signature.parameters if signature else {}
+            takes = parameters(recipe.factory) or {}
             if "format" in recipe.arguments and "fmt" in takes and "format" not in takes:
                 recipe.arguments["fmt"] = recipe.arguments.pop("format")
         else:
@@ -120,7 +119,7 @@ class _Reader:
                 defaults = self._value(f"{path}.defaults", entry["defaults"])
                 if self._is_dict(f"{path}.defaults", defaults):
                     recipe.arguments["defaults"] = defaults
-        self._check_call(recipe, _FORMATTER, "format")
+        self._check(recipe, _FORMATTER, "format")
         return recipe
 
     def _filter(self, path: str, entry: Any) -> Recipe:
@@ -131,7 +130,7 @@ class _Reader:
             if "()" in entry
             else self._by_class(path, entry, (), logging.Filter)
         )
-        self._check_call(recipe, (), "filter")
+        self._check(recipe, (), "filter")
         return recipe
 
     def _handler(self, path: str, entry: Any, name: str | None = None) -> HandlerPlan:
@@ -152,7 +151,7 @@ class _Reader:
             self._filters(f"{path}.filters", entry.get("filters")),
         )
         self._read_special(plan, is_by_class="()" not in entry)
-        self._check_call(recipe, _HANDLER, "handle")
+        self._check(recipe, _HANDLER, "handle")
         return plan
 
     def _read_handler_level(self, path: str, name: str, entry: Any) -> None:
@@ -271,7 +270,7 @@ class _Reader:
             self.say(path, "needs the key (), with the name of what makes it")
             return Recipe(path, unknown)
         recipe = self._custom(path, entry)
-        self._check_call(recipe, (), None)
+        self._check(recipe, (), None)
         return recipe
 
     # Loggers and switches
@@ -314,6 +313,10 @@ class _Reader:
             self._flag(entry, _OWN, "children", default=False),
             self._flag(entry, _OWN, "uncaught", default=False),
         )
+
+    def _check(self, recipe: Recipe, keys: Iterable[str], method: str | None) -> None:
+        for path, message in problems_of_call(recipe, keys, method):
+            self.say(path, message)
 
     # Values
 
@@ -474,61 +477,6 @@ class _Reader:
                 hint = did_you_mean(key, known, "{}")
                 message = hint or f"there is no such key; the keys here are {', '.join(known)}"
                 self.say(f"{path}.{key}".lstrip("."), message)
-
-    def _check_call(self, recipe: Recipe, keys: Iterable[str], method: str | None) -> None:
-        """Check that the factory takes what it will be given, and makes what is wanted.
-
-        *keys* are those of the entry that are no arguments. *method*: what the result must have.
-        """
-        factory, path = recipe.factory, recipe.path
-        if factory is unknown:
-            return
-        recipe.method = method
-        name = getattr(factory, "__name__", repr(factory))
-        if method and isinstance(factory, type) and not callable(getattr(factory, method, None)):
-            self.say(path, f"{name} is no {_NOUNS[method]}: it has no method {method}")
-            return
-        signature = _signature(factory)
-        if signature is None:
-            return
-        known = signature.parameters
-        by_place = [key for key, parameter in known.items() if parameter.kind in _BY_PLACE]
-        taken = by_place[: len(recipe.positional)]
-        named = [key for key, p in known.items() if p.kind in _BY_NAME and key not in taken]
-        takes_any = any(p.kind is p.VAR_KEYWORD for p in known.values())
-        wrong = [
-            key
-            for key in recipe.arguments
-            if key not in named and not (takes_any and str(key).isidentifier())
-        ]
-        for key in wrong:
-            takes = f"; it takes {', '.join(named)}" if named else ""
-            hint = did_you_mean(key, (*named, *keys), "{}")
-            self.say(f"{path}.{key}", hint or f"{name} has no such argument{takes}")
-        missing = [
-            key
-            for key in named
-            if known[key].default is inspect.Parameter.empty and key not in recipe.arguments
-        ]
-        for key in missing:
-            self.say(path, f"{name} needs {key}")
-        if not wrong and not missing:
-            try:
-                signature.bind(*recipe.positional, **recipe.arguments)
-            except TypeError as error:
-                self.say(path, f"{name} cannot be called with this: {error}")
-
-
-_BY_PLACE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-_NOUNS = {"format": "formatter", "filter": "filter", "handle": "handler"}
-
-
-def _signature(factory: Callable[..., Any]) -> inspect.Signature | None:
-    try:
-        return inspect.signature(factory)
-    except (TypeError, ValueError):  # of C, and it does not say
-        return None
 
 
 def _no(noun: str, name: str, names: Iterable[str]) -> str:
