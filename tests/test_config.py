@@ -612,6 +612,7 @@ def test_ten_times_leaves_nothing_behind(set_up, tmp_path):
     dictConfig(everything(tmp_path))
     log()
     log(name="other")
+    handler("q").flush()  # after which its listener's thread is there
     gc.collect()
     before = (open_files(), len(threading.enumerate()), len(logging._handlerList))
     other = logging.getLogger("other")
@@ -623,6 +624,7 @@ def test_ten_times_leaves_nothing_behind(set_up, tmp_path):
         log(name="other")
         assert len(other.filters) == 2
         assert mine in other.filters
+    handler("q").flush()
     gc.collect()
     assert (open_files(), len(threading.enumerate()), len(logging._handlerList)) == before
     dictConfig(config(loggers={"other": {}}, root={"handlers": []}))
