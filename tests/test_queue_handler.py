@@ -1407,3 +1407,25 @@ def test_close_under_loggings_own_lock_does_not_wait(queued, sink):
     sink.gate.set()
     eventually(lambda: sink.texts == ["a", "b"])
     eventually(lambda: threads() == [])
+
+
+def test_a_dict_as_the_message_stays_one_and_is_copied():
+    """structlog and python-json-logger have formatters that know what to do with it."""
+    made = []
+
+    class Fields(logging.Formatter):
+        def format(self, record):
+            made.append(record.msg)
+            return repr(record.msg)
+
+    sink = logging.NullHandler()
+    sink.handle = lambda record: Fields().format(record)
+    handler = QueueHandler(handlers=[sink])
+    inner, circle = ["a"], {}
+    circle["self"] = circle
+    fields = {"event": "hello", "words": inner, "who": (1, {2})}
+    for message in (fields, circle):
+        handler.handle(logging.LogRecord("app", logging.INFO, __file__, 1, message, (), None))
+    inner.append("later")
+    handler.close()
+    assert made == [{"event": "hello", "words": ["a"], "who": (1, {2})}, str(circle)]

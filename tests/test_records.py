@@ -315,3 +315,15 @@ def test_a_long_record_may_have_fields_whose_names_are_no_texts():
     given.__dict__[(1, 2)] = "pair"
     got = vars(there_and_back(given))
     assert (got["7"], got["(1, 2)"]) == ("seven", "pair")
+
+
+def test_a_dict_as_the_message_stays_one():
+    def over(message):
+        made = logging.LogRecord("app", logging.INFO, __file__, 1, message, (), None)
+        return records.decode(records.encode(made))
+
+    fields = {"event": "hello", "words": ["a", None], "odd": object}
+    assert over(fields).msg == {"event": "hello", "words": ["a", None], "odd": repr(object)}
+    circle = {}
+    circle["self"] = circle
+    assert over(circle).msg == repr(circle)

@@ -88,9 +88,10 @@ def encode(record: logging.LogRecord) -> bytes:
     """Return *record*, stamped, as data of at most `LIMIT` bytes.
 
     Message and arguments go apart if the arguments are strings, numbers, booleans or None, else
-    the message is rendered, here and now. An exception goes as the text of its traceback, with
-    notes, groups and chain. Of what a program has put on the record, what JSON cannot carry goes
-    as its `repr`. Raises nothing but what is no Exception. Thread-safe, holds no lock.
+    the message is rendered, here and now. A dict as the message stays one. An exception goes as the
+    text of its traceback, with notes, groups and chain. Of what a program has put on the record,
+    what JSON cannot carry goes as its `repr`. Raises nothing but what is no Exception. Thread-safe,
+    holds no lock.
     """
     stamp(record)
     fields = record.__dict__
@@ -179,7 +180,8 @@ def _says(record: logging.LogRecord) -> dict[str, Any]:
     fields = record.__dict__
     says = {"created": fields["created"], "msecs": fields["msecs"]}
     msg, args = fields["msg"], fields["args"]
-    if type(msg) is not str or (args and not _is_plain(args)):
+    is_fields = type(msg) is dict and not args  # for a formatter that knows what to do with them
+    if not is_fields and (type(msg) is not str or (args and not _is_plain(args))):
         msg, args = _message(record), None
     says["msg"] = msg
     if args:

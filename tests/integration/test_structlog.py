@@ -102,30 +102,16 @@ def with_wrapped_events(folder):
     )
 
 
-def test_wrapped_events_have_the_named_fields(page, tmp_path):
+@pytest.mark.parametrize("command", [FILE, QUEUE])
+def test_wrapped_events_have_the_named_fields(page, tmp_path, command):
     with_wrapped_events(tmp_path)
-    without_children(tmp_path)
-    done = program_says(run(FILE, tmp_path))["done"]
+    done = program_says(run(command, tmp_path))["done"]
     came = {
         event["number"]: (event["process"], event["native_id"], event["log_context"]["request"])
         for event in events(tmp_path)
         if "number" in event
     }
     assert came == {number: (pid, tid, f"r-{number}") for number, pid, tid in done}
-
-
-@pytest.mark.parametrize(("command", "lost"), [(FILE, 101), (QUEUE, 202)])
-def test_limit_wrapped_events_come_through_no_queue_and_not_from_children(
-    page, tmp_path, command, lost
-):
-    with_wrapped_events(tmp_path)
-    output = run(f"{command} 2> errors", tmp_path)
-    assert json.loads(output)
-    assert (
-        "AttributeError: 'str' object has no attribute 'copy'" in (tmp_path / "errors").read_text()
-    )
-    plain = [line for line in lines(tmp_path / "app.jsonl") if not line.startswith('{"')]
-    assert sum("not formatted: AttributeError" in line for line in plain) == lost
 
 
 def test_the_toggle(page, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import logging.handlers
@@ -63,8 +64,9 @@ class QueueHandler(logging.handlers.QueueHandler):
     `queue.Full` is counted and told in the log.
 
     Who wrote a record is captured in the caller, by `ThreadInfoFilter`'s rules. Its message is
-    rendered there if an argument may change later, by the sinks otherwise; an exception is rendered
-    by each sink. A formatter of the handler is used by those sinks that have none.
+    rendered there if an argument may change later, by the sinks otherwise; of a dict as the message
+    they get a copy. An exception is rendered by each sink. A formatter of the handler is used by
+    those sinks that have none.
     `QueueHandler(queue)` renders the message in the caller, all of it if the handler has a
     formatter, as `logging` does; and for a queue that may leave the process, which is any but a
     `queue.Queue` or `queue.SimpleQueue`, it makes the record ready to be pickled.
@@ -176,10 +178,17 @@ class QueueHandler(logging.handlers.QueueHandler):
             self._render_for_queue(ready)
         else:
             if not _is_fixed(ready):
-                self._render_message(ready)
+                self._fix_message(ready)
             if ready.exc_info:
                 ready.exc_text = None  # another handler's way: each sink has its own
         return ready
+
+    def _fix_message(self, ready: logging.LogRecord) -> None:
+        if type(ready.msg) is dict and not ready.args:
+            with contextlib.suppress(RecursionError):  # it contains itself
+                ready.msg = _copied(ready.msg)
+                return
+        self._render_message(ready)
 
     def _render_message(self, ready: logging.LogRecord) -> None:
         try:
@@ -321,6 +330,15 @@ class QueueHandler(logging.handlers.QueueHandler):
                 self.listener.finish()
         except Exception:  # it was never made whole, or the interpreter is at its end
             pass
+
+
+def _copied(value: Any) -> Any:
+    """Return a copy of a message that is a dict: some formatters know what to do with its parts."""
+    if type(value) is dict:
+        return {key: _copied(part) for key, part in value.items()}
+    if type(value) in (list, tuple, set):
+        return type(value)(map(_copied, value))
+    return value
 
 
 def _is_fixed(record: logging.LogRecord) -> bool:
