@@ -61,6 +61,7 @@ LAYERS = {
     "children": 10,
     "handlers": 11,
     "pytest_plugin": 11,
+    "switches": 11,
     "scripts": 12,
     "config.reading": 12,
     "config.judging": 12,

@@ -8,12 +8,11 @@ import os
 import re
 import threading
 
-from threadlog.children import logging_from_children
 from threadlog.filters import stamp
 from threadlog.level import level_number
 from threadlog.nearest import with_hint
-from threadlog.toggle import check_prefix, logging_with_thread_info
-from threadlog.uncaught import logging_uncaught
+from threadlog.switches import turned_on
+from threadlog.toggle import check_prefix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -130,7 +129,8 @@ class Configuration:
     def _take_over(self, before: Configuration | None) -> None:
         root = logging.root
         try:
-            self._switches = _turned_on(self._options)
+            names = ("thread_info", "children", "uncaught")
+            self._switches = turned_on(**{name: self._options[name] for name in names})
         except BaseException:
             self._end()
             raise
@@ -228,16 +228,3 @@ def _open_file(options: dict[str, Any]) -> logging.Handler:
     if isinstance(rotate, str):
         return TimedRotatingFileHandler(name, when=rotate, backupCount=count)
     return RotatingFileHandler(name, maxBytes=rotate, backupCount=count)
-
-
-def _turned_on(options: dict[str, Any]) -> contextlib.ExitStack:
-    with contextlib.ExitStack() as stack:
-        info = options["thread_info"]
-        if info:
-            prefix = info if isinstance(info, str) else None
-            stack.enter_context(logging_with_thread_info(prefix=prefix))
-        if options["uncaught"]:
-            stack.enter_context(logging_uncaught())
-        if options["children"]:
-            stack.enter_context(logging_from_children())
-        return stack.pop_all()

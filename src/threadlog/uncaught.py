@@ -152,7 +152,10 @@ def _unless_told(before: Callable[..., Any]) -> Callable[..., Any]:
 
 def _subject(context: Mapping[str, Any]) -> object:
     """Return what a loop's *context*, or a copy of it, is about."""
-    return context.get("exception") or context.get("future") or context.get("task") or context
+    for key in ("exception", "future", "task"):
+        if context.get(key) is not None:
+            return context[key]
+    return context
 
 
 def _for_child(before: Callable[..., Any]) -> Callable[..., Any]:
@@ -167,10 +170,9 @@ def _for_child(before: Callable[..., Any]) -> Callable[..., Any]:
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as error:
-                if _claims:
-                    message = "an uncaught exception ends process %s"
-                    _log(logging.CRITICAL, message, (self.name,), error)
-                raise
+                message, subject = "an uncaught exception ends process %s", error
+                with _told(error, lambda: _log(logging.CRITICAL, message, (self.name,), subject)):
+                    raise
 
         self.run = logged_run
         return before(self, *args, **options)
@@ -186,8 +188,12 @@ def _told(subject: object, log: Callable[[], bool]) -> Iterator[None]:
     """
     outer = _here.told
     is_error = not isinstance(subject, (SystemExit, KeyboardInterrupt, type(None)))
-    if _claims and is_error and subject is not outer and log():
-        _here.told = subject
+    if _claims and is_error and subject is not outer:
+        try:
+            if log():
+                _here.told = subject
+        except Exception:  # of a handler: it keeps no hook from its turn
+            sys.__excepthook__(*sys.exc_info())
     try:
         yield
     finally:
@@ -206,7 +212,7 @@ def _log_of_loop(context: Mapping[str, Any]) -> bool:
             lines.append(f"{key}: {shown(value)}")
     fields: Mapping[str, Any] = {}
     if hasattr(task, "get_context"):  # 3.12+: with its bound fields and its work item
-        fields = task.get_context().run(identity.as_task, task.get_name())
+        fields = task.get_context().copy().run(identity.as_task, task.get_name())
     elif hasattr(task, "get_name"):
         fields = identity.as_task(task.get_name())
     return _log(logging.ERROR, "%s", ("\n".join(lines),), error, fields)
@@ -219,18 +225,12 @@ def _log(
     error: BaseException | None,
     fields: Mapping[str, Any] | None = None,
 ) -> bool:
-    """Log it, and return whether that was wanted.
-
-    What the handlers raise is not to keep the hooks that were there from their turn.
-    """
-    try:
-        logger = logging.getLogger(LOGGER)
-        if not logger.isEnabledFor(level):
-            return False
-        info = (type(error), error, error.__traceback__) if error is not None else None
-        record = logger.makeRecord(LOGGER, level, __file__, 0, message, args, info)
-        record.__dict__.update(fields or {})
-        logger.handle(record)
-    except Exception:
-        sys.__excepthook__(*sys.exc_info())
+    """Log it, and return whether that was wanted."""
+    logger = logging.getLogger(LOGGER)
+    if not logger.isEnabledFor(level):
+        return False
+    info = (type(error), error, error.__traceback__) if error is not None else None
+    record = logger.makeRecord(LOGGER, level, __file__, 0, message, args, info)
+    record.__dict__.update(fields or {})
+    logger.handle(record)
     return True

@@ -9,12 +9,11 @@ import threading
 import weakref
 
 from threadlog import lifecycle
-from threadlog.children import logging_from_children
 from threadlog.config.listening import Listeners
 from threadlog.config.making import Made, forget
 from threadlog.errors import ConfigError
-from threadlog.toggle import logging_with_thread_info
-from threadlog.uncaught import LOGGER, logging_uncaught
+from threadlog.switches import turned_on
+from threadlog.uncaught import LOGGER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -151,15 +150,13 @@ def _set_level(planned: LoggerPlan) -> None:
 
 
 def _turned_on(switches: Switches | None) -> contextlib.ExitStack:
-    """Turn on what *switches* ask for, until the stack is closed."""
-    with contextlib.ExitStack() as stack:
-        if switches is not None and switches.prefix is not None:
-            stack.enter_context(logging_with_thread_info(prefix=switches.prefix))
-        if switches is not None and switches.uncaught:
-            stack.enter_context(logging_uncaught())
-        if switches is not None and switches.children:
-            try:
-                stack.enter_context(logging_from_children())
-            except (OSError, RuntimeError) as error:
-                raise ConfigError([("threadlog.children", str(error))]) from error
-        return stack.pop_all()
+    if switches is None:
+        return contextlib.ExitStack()
+    try:
+        return turned_on(
+            thread_info=switches.thread_info,
+            children=switches.children,
+            uncaught=switches.uncaught,
+        )
+    except (OSError, RuntimeError) as error:  # children's records cannot be received here
+        raise ConfigError([("threadlog.children", str(error))]) from error

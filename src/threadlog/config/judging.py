@@ -317,7 +317,7 @@ def _supplied(plan: Plan, handler: HandlerPlan) -> set[str] | None:
     except Exception:
         return None
     supplied = {*record.__dict__, "message", "asctime"}
-    shows = plan.switches is not None and plan.switches.prefix is not None
+    shows = plan.switches is not None and plan.switches.thread_info is not False
     is_stamped = shows or is_logging_with_thread_info()
     before = _before(plan, handler)
     if not all(_is_known(one.recipe.factory) for one in before):

@@ -94,6 +94,6 @@ class Plan:
 class Switches:
     """What is turned on beside handlers and loggers."""
 
-    prefix: str | None = None  # of thread info; None: it is not asked for
+    thread_info: bool | str = False  # or its prefix
     children: bool = False
     uncaught: bool = False

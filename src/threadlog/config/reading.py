@@ -17,7 +17,6 @@ from threadlog.config.plan import (
     Switches,
     unknown,
 )
-from threadlog.formatters import DEFAULT_PREFIX
 from threadlog.handlers import QueueHandler, QueueListener
 from threadlog.level import level_number
 from threadlog.nearest import did_you_mean, with_hint
@@ -297,19 +296,20 @@ class _Reader:
         if not self._is_dict(_OWN, entry):
             return None
         self._refuse_unknown(_OWN, entry, _SWITCHES)
-        path, prefix = f"{_OWN}.thread_info", None
         info = entry.get("thread_info", False)
         if isinstance(info, dict):
+            path = f"{_OWN}.thread_info"
             self._refuse_unknown(path, info, ("prefix",))
-            prefix = info.get("prefix", DEFAULT_PREFIX)
+            info = info.get("prefix", True)
             try:
-                check_prefix(prefix)
+                if info is not True:
+                    check_prefix(info)
             except (TypeError, ValueError) as error:
                 self.say(f"{path}.prefix", str(error))
-        elif self._flag(entry, _OWN, "thread_info", default=False):
-            prefix = DEFAULT_PREFIX
+        else:
+            info = self._flag(entry, _OWN, "thread_info", default=False)
         return Switches(
-            prefix,
+            info,
             self._flag(entry, _OWN, "children", default=False),
             self._flag(entry, _OWN, "uncaught", default=False),
         )
