@@ -57,6 +57,11 @@ root:
 FORMS = {"toml": TOML, "json": json.dumps(WANTED), "yaml": YAML, "yml": YAML}
 
 
+def test_a_mark_at_the_beginning_is_no_text(tmp_path):
+    (tmp_path / "a.toml").write_text(TOML, "utf-8-sig")
+    assert load(tmp_path / "a.toml") == WANTED
+
+
 @pytest.mark.parametrize("ending", FORMS)
 def test_load(set_up, tmp_path, monkeypatch, ending):
     monkeypatch.chdir(tmp_path)
@@ -75,11 +80,15 @@ def test_load(set_up, tmp_path, monkeypatch, ending):
         ("a.json", '{"x": 3,}', "a.json: "),
         ("a.json", '{"x": 3, "x": 4}', "a.json: has the key 'x' twice in one dict"),
         ("a.json", "[1]", "a.json: must hold a dict, not a list"),
-        ("a.yaml", "a: [", "a.yaml: while parsing a flow node"),
-        ("a.yaml", "a: {b: 1, b: 2}", "a.yaml: has the key 'b' twice in one dict"),
+        ("a.yaml", "a: [", "a.yaml: expected the node content, but found '<stream end>'"
+                           " (at line 1, column 5)"),
+        ("a.yaml", "a: {b: 1, b: 2}", "a.yaml: has the key 'b' twice in one dict (at line 1, column"
+                                      " 4)"),
+        ("a.json", "[" * 100_000, "a.json: "),
+        ("b.ini", "[handlers]\nkeys=a\n[handler_a]\nclass=%(here)s", "b.ini: Bad value"),
         ("a.yaml", "a: &a [*a]", "version: write 1"),
         ("a.yml", "!!python/object/apply:os.getcwd []", "a.yml: could not determine a constructor"),
-        ("a.yaml", "", "a.yaml: must hold a dict, not a NoneType"),
+        ("a.yaml", "", "a.yaml: is empty"),
         ("a.ini", "nothing", "a.ini: File contains no section headers."),
         ("a.txt", "", "a.txt: the ending of its name must be one of .toml, .json, .yaml, .yml,"
                       " .ini, .cfg, .conf"),
@@ -231,8 +240,7 @@ def test_ini_defaults_and_disabling(set_up, tmp_path):
         (
             "[handler_console]",
             "[handler_consol]",
-            "handlers.keys: there is no section [handler_console]; did you mean [handler_consol]?\n"
-            "handler_console.class: is missing",
+            "handlers.keys: there is no section [handler_console]; did you mean [handler_consol]?",
         ),
         ("[formatters]", "[formaters]", "formatters: needs the key keys, a list of names;"
                                         " did you mean [formaters]?"),
@@ -243,7 +251,12 @@ def test_ini_defaults_and_disabling(set_up, tmp_path):
          " plain value: nothing in a file is called or evaluated"),
         ("args=(10, ERROR)", "args=(10, ERROR, 1, 2, 3, 4)", "handler_memory.args: too many"
          " positional arguments"),
-        ("args=(10, ERROR)", "args=10", "handler_memory: args must be a tuple, and kwargs a dict"),
+        ("args=(10, ERROR)", "args=10", "handler_memory.args: must be a tuple such as (10,),"
+         " not 10"),
+        ("kwargs={", "kwargs=[1] #{", "handler_file.kwargs: must be a dict such as {'mode': 'a'},"
+         " not [1]"),
+        ("target=", "tagret=", "handler_memory.tagret: did you mean target?"),
+        ("qualname=", "qualnam=", "logger_app.qualnam: did you mean qualname?"),
         ("args=(10, ERROR)", "args=(10", "handler_memory.args: '(' was never closed"),
         ("propagate=0", "propagate=no", "logger_app.propagate: must be 0 or 1, not 'no'"),
         ("level=DEBUG", "level=DEBG", "loggers.tc.app.level: there is no level 'DEBG'; did you mean"

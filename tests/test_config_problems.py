@@ -98,6 +98,10 @@ ONE_AT_A_TIME = {
         config(threadlog={"thread-info": True}),
         ["threadlog.thread-info: did you mean thread_info?"],
     ),
+    "thread info": (
+        config(threadlog={"thread_info": 1}),
+        ["threadlog.thread_info: must be true, false or a prefix, not 1"],
+    ),
     "own key's key": (
         config(threadlog={"thread_info": {"prefx": ""}}),
         ["threadlog.thread_info.prefx: did you mean prefix?"],
@@ -177,6 +181,49 @@ ONE_AT_A_TIME = {
     "level": (
         handlers(a=console(level="info")),
         ["handlers.a.level: there is no level 'info'; did you mean 'INFO'?"],
+    ),
+    "level's number as text": (
+        config(root={"level": "20"}),
+        ["root.level: there is no level '20'; write the number 20, without quotes"],
+    ),
+    "no letter after a field": (
+        config(formatters={"a": {"format": "%(asctime) - %(name)s %(message)"}}),
+        [
+            "formatters.a.format: write %(asctime)s: a letter must follow",
+            "formatters.a.format: write %(message)s: a letter must follow",
+        ],
+    ),
+    "a letter that does not fit": (
+        config(formatters={"a": {"format": "%(levelname)d"}}),
+        [
+            "formatters.a.format: '%(levelname)d' cannot be filled: %d format: a real number is"
+            " required, not str"
+        ],
+    ),
+    "all arguments of one handler": (
+        handlers(
+            a=file("a.log", ROTATING, maxBytes="1", backupCount="3", permissions=7, mode="rw")
+        ),
+        [
+            "handlers.a.mode: must be 'a', 'w' or 'x', not 'rw'",
+            "handlers.a.permissions: 7 (0o7): write the octal number of a mode, at most 0o777, in"
+            " which the owner may write; for example 0o640, or '0640' in a config file without"
+            " octal numbers",
+            "handlers.a.maxBytes: must be a whole number, not '1'",
+            "handlers.a.backupCount: must be a whole number, not '3'",
+        ],
+    ),
+    "a standard handler's": (
+        handlers(
+            a=file("a.log", "logging.handlers.RotatingFileHandler", maxBytes="1"),
+            b=file("b.log", "logging.FileHandler", mode="rw"),
+            c=file("c.log", "logging.handlers.TimedRotatingFileHandler", atTime="03:00"),
+        ),
+        [
+            "handlers.a.maxBytes: must be a whole number, not '1'",
+            "handlers.b.mode: must be 'a', 'w' or 'x', not 'rw'",
+            "handlers.c.atTime: must be like datetime.time(3, 0), in TOML 03:00:00, not '03:00'",
+        ],
     ),
     "level's type": (
         config(root={"level": 1.5}),
@@ -271,11 +318,14 @@ ONE_AT_A_TIME = {
     # names
     "module": (
         handlers(a=console() | {"class": "loging.StreamHandler"}),
-        ["handlers.a.class: there is no module 'loging'; did you mean 'logging'?"],
+        ["handlers.a.class: there is no module 'loging'; did you mean 'logging.StreamHandler'?"],
     ),
     "submodule": (
         handlers(a=file("a.log", "threadlog.handler.FileHandler")),
-        ["handlers.a.class: there is no 'threadlog.handler'; did you mean 'threadlog.handlers'?"],
+        [
+            "handlers.a.class: there is no 'threadlog.handler'; did you mean"
+            " 'threadlog.handlers.FileHandler'?"
+        ],
     ),
     "class": (
         handlers(a=file("a.log", "threadlog.handlers.FileHandlr")),
@@ -287,6 +337,20 @@ ONE_AT_A_TIME = {
     "attribute of a class": (
         handlers(a={"()": "logging.Handler.emt"}),
         ["handlers.a.(): logging.Handler has no 'emt'; did you mean 'emit'?"],
+    ),
+    "no module": (
+        handlers(a=console() | {"class": "StreamHandler"}),
+        [
+            "handlers.a.class: there is no module 'StreamHandler'; did you mean"
+            " 'logging.StreamHandler'?"
+        ],
+    ),
+    "another module": (
+        handlers(a=file("a.log", "logging.RotatingFileHandler")),
+        [
+            "handlers.a.class: there is no 'logging.RotatingFileHandler'; did you mean"
+            " 'logging.handlers.RotatingFileHandler'?"
+        ],
     ),
     "ext": (
         handlers(a=console(stream="ext://sys.stdot")),
@@ -325,11 +389,17 @@ def test_the_real_cause_of_a_class_that_does_not_import(set_up, tmp_path, monkey
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "needs_it.py").write_text("import not_installed\n")
     (tmp_path / "broken.py").write_text("1 / 0\n")
-    given = handlers(a={"class": "needs_it.Handler"}, b={"class": "broken.Handler"})
+    (tmp_path / "script.py").write_text("import sys\nsys.exit(0)\n")
+    given = handlers(
+        a={"class": "needs_it.Handler"},
+        b={"class": "broken.Handler"},
+        c={"class": "script.Handler"},
+    )
     assert problems_of(given) == [
         "handlers.a.class: importing needs_it failed: ModuleNotFoundError: No module named"
         " 'not_installed'",
         "handlers.b.class: importing broken failed: ZeroDivisionError: division by zero",
+        "handlers.c.class: importing script failed: SystemExit: 0",
     ]
 
 
@@ -352,8 +422,8 @@ def test_all_are_listed_in_one_error(set_up):
         "formaters",
         "formatters.brief.format",
         "handlers.console.filters[0]",
-        "handlers.file",
         "handlers.file.maxByte",
+        "handlers.file.permissions",
         "loggers.app.handlers",
         "loggers.app.handlers[1]",
         "root.level",
@@ -651,6 +721,13 @@ FINE = {
         loggers={"app": {"handlers": ["n"]}},
         root={"handlers": ["n"]},
     ),
+    "a prefix as text": config(threadlog={"thread_info": "%(threadName)s "}),
+    "a logger's qualname": config(loggers={"app": {"qualname": "app"}}),
+    "letters": config(
+        formatters={
+            "a": {"format": "100%% %(process)05d %(created).3f %(levelname)-8.8s %(lineno)x"}
+        }
+    ),
     "an enumeration's level": config(root={"level": Severity(20)}),
     "a set": config(handlers={"c": console()}, root={"handlers": {"c"}}),
     "a place for YAML's anchors": config(**{"x-common": {"level": "INFO"}}),
@@ -661,6 +738,20 @@ FINE = {
 def test_what_some_programs_have(set_up, case):
     check(FINE[case])
     dictConfig(FINE[case])
+
+
+def test_a_logger_that_does_not_propagate_already(set_up):
+    given = config(
+        handlers={"c": console()},
+        loggers={"tc.alone": {"handlers": ["c"]}},
+        root={"handlers": ["c"]},
+    )
+    logging.getLogger("tc.alone").propagate = False
+    try:
+        check(given)
+    finally:
+        logging.getLogger("tc.alone").propagate = True
+    assert len(problems_of(given)) == 1
 
 
 def test_a_config_that_contains_itself(set_up):

@@ -307,7 +307,10 @@ def test_a_files_age_is_counted_from_its_last_record(path, make, clock):
         ({"interval": 10**12}, "interval must be a number above 0"),
         ({"interval": "1"}, "interval must be a number above 0, not '1'"),
         ({"when": "W0", "interval": 1.5}, "a whole number of days or weeks, not 1.5"),
-        ({"atTime": "03:00"}, "atTime must be like datetime.time(3, 0), not '03:00'"),
+        (
+            {"atTime": "03:00"},
+            "atTime must be like datetime.time(3, 0), in TOML 03:00:00, not '03:00'",
+        ),
         ({"follow_symlinks": "false"}, "follow_symlinks must be True or False, not 'false'"),
         ({"maxBytes": 1.5}, "maxBytes must be a whole number, not 1.5"),
         ({"backupCount": "3"}, "backupCount must be a whole number, not '3'"),

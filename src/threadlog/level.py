@@ -14,6 +14,8 @@ def level_number(level: object) -> int:
     known = logging.getLevelNamesMapping()
     if isinstance(level, str) and level in known:
         return known[level]
+    if isinstance(level, str) and level.isdecimal():
+        raise ValueError(f"there is no level {level!r}; write the number {level}, without quotes")
     hint = isinstance(level, str) and did_you_mean(level, known)
     hint = hint or f"the levels are {', '.join(known)}, or a number"
     raise ValueError(f"there is no level {level!r}; {hint}")

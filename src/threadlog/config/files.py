@@ -14,7 +14,7 @@ import tomllib
 
 from threadlog.config import naming
 from threadlog.errors import ConfigError
-from threadlog.nearest import with_hint
+from threadlog.nearest import did_you_mean, with_hint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,12 +37,15 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     if ending in _INI:
         parser = configparser.ConfigParser()
         _parse(name, lambda text: parser.read_string(text, name))
-        return from_ini(parser)
+        config: dict[str, Any] = _parsed(name, lambda: from_ini(parser))
+        return config
     parse = _PARSERS.get(ending)
     if parse is None:
         known = ", ".join((*_PARSERS, *_INI))
         raise ConfigError([(name, f"the ending of its name must be one of {known}")])
     config = _parse(name, parse)
+    if config is None:
+        raise ConfigError([(name, "is empty")])
     if not isinstance(config, dict):
         raise ConfigError([(name, f"must hold a dict, not a {type(config).__name__}")])
     return config
@@ -50,28 +53,30 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def read_ini(
     fname: Any, defaults: Mapping[str, str] | None = None, encoding: str | None = None
-) -> dict[str, Any]:
+) -> Any:
     """Return the config that `logging.config.fileConfig` would find in *fname*."""
     if isinstance(fname, configparser.RawConfigParser):
         return from_ini(fname)
     parser = configparser.ConfigParser(defaults)
+    name = os.fspath(fname) if not hasattr(fname, "readline") else getattr(fname, "name", "")
     if hasattr(fname, "readline"):
-        _parsed(str(getattr(fname, "name", "")), lambda: parser.read_file(fname))
+        _parsed(str(name), lambda: parser.read_file(fname))
     else:
-        name = os.fspath(fname)
         _parse(name, lambda text: parser.read_string(text, name), encoding)
-    return from_ini(parser)
+    return _parsed(str(name), lambda: from_ini(parser))
 
 
 def _parse(name: str, parse: Callable[[str], Any], encoding: str | None = None) -> Any:
-    with open(name, encoding=encoding or "utf-8") as file:
+    with open(name, encoding=encoding or "utf-8-sig") as file:  # some editors leave a mark
         return _parsed(name, lambda: parse(file.read()))
 
 
 def _parsed(name: str, parse: Callable[[], Any]) -> Any:
     try:
         return parse()
-    except (ValueError, configparser.Error, _YAMLError) as error:
+    except ConfigError:
+        raise
+    except (ValueError, RecursionError, configparser.Error, _YAMLError) as error:
         raise ConfigError([(name, " ".join(str(error).split()))]) from error
 
 
@@ -83,12 +88,12 @@ def _parse_json(text: str) -> Any:
     return json.loads(text, object_pairs_hook=_distinct)
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _distinct(pairs: list[tuple[str, Any]], place: str = "") -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"has the key {twice!r} twice in one dict")
+        raise ValueError(f"has the key {twice!r} twice in one dict{place}")
     return found
 
 
@@ -101,8 +106,14 @@ def _parse_yaml(text: str) -> Any:
     try:
         _refuse_twins(yaml.compose(text, yaml.SafeLoader))
         return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        raise _YAMLError(f"{error.problem}{_place(error.problem_mark)}") from error
     except yaml.YAMLError as error:
         raise _YAMLError(error) from error
+
+
+def _place(mark: Any) -> str:
+    return f" (at line {mark.line + 1}, column {mark.column + 1})" if mark is not None else ""
 
 
 def _refuse_twins(root: Any) -> None:
@@ -114,7 +125,9 @@ def _refuse_twins(root: Any) -> None:
         elif part is not None and not isinstance(part.value, str) and id(part) not in seen:
             seen.add(id(part))  # an alias may lead back to it
             keys = [pair[0].value for pair in part.value if isinstance(pair, tuple)]
-            _distinct([(key, None) for key in keys if isinstance(key, str)])
+            _distinct(
+                [(key, None) for key in keys if isinstance(key, str)], _place(part.start_mark)
+            )
             parts += part.value
 
 
@@ -132,6 +145,16 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
 def from_ini(parser: configparser.RawConfigParser) -> dict[str, Any]:
     """Return what `logging.config.fileConfig` would do, as a dict for `dictConfig`."""
     return _Ini(parser).config()
+
+
+_KEYS = {
+    "formatters": ("keys",),
+    "handlers": ("keys",),
+    "loggers": ("keys",),
+    "formatter": ("format", "datefmt", "style", "class", "defaults", "validate"),
+    "handler": ("class", "level", "formatter", "args", "kwargs", "target"),
+    "logger": ("level", "handlers", "propagate", "qualname"),
+}
 
 
 class _Ini:
@@ -152,8 +175,12 @@ class _Ini:
             else:
                 qualname = self._get(section, "qualname") or name
                 config["loggers"][qualname] = self._logger(section)
-        if "root" not in config:
+        if "root" not in config and self._get("loggers", "keys") is not None:
             self.problems.append(("loggers.keys", "must name root, too"))
+        for section in self.parser.sections():
+            known = _KEYS.get(section.partition("_")[0])
+            if known is not None:
+                self._refuse_misspelt(section, known)
         if self.problems:
             raise ConfigError(self.problems)
         return config
@@ -175,7 +202,18 @@ class _Ini:
         return names
 
     def _miss(self, path: str, what: str, section: str) -> None:
-        self.problems.append((path, with_hint(what, section, self.parser.sections(), "[{}]")))
+        kind = section.partition("_")[0]
+        others = [other for other in self.parser.sections() if other.startswith((kind, kind[:4]))]
+        others = [other for other in others if ("_" in other) == ("_" in section)]
+        self.problems.append((path, with_hint(what, section, others, "[{}]")))
+
+    def _refuse_misspelt(self, section: str, known: tuple[str, ...]) -> None:
+        """Refuse keys that are near a right one. Programs have others there, which mean nothing."""
+        for key in self.parser[section]:
+            if key not in known and key not in self.parser.defaults():
+                hint = did_you_mean(key, known, "{}")
+                if hint:
+                    self.problems.append((f"{section}.{key}", hint))
 
     def _formatter(self, section: str) -> dict[str, Any]:
         found = {
@@ -193,13 +231,19 @@ class _Ini:
                 entry[key] = self._get(section, key)
         name = self._get(section, "class")
         if name is None:
-            self.problems.append((f"{section}.class", "is missing"))
+            if self.parser.has_section(section):
+                self.problems.append((f"{section}.class", "is missing"))
             return entry
         entry["class"] = _class_name(name)
         args = self._evaluated(section, "args") or ()
         kwargs = self._evaluated(section, "kwargs") or {}
-        if not isinstance(args, (tuple, list)) or not isinstance(kwargs, dict):
-            self.problems.append((section, "args must be a tuple, and kwargs a dict"))
+        if not isinstance(args, (tuple, list)):
+            message = f"must be a tuple such as ({args!r},), not {args!r}"
+            self.problems.append((f"{section}.args", message))
+            return entry
+        if not isinstance(kwargs, dict):
+            message = f"must be a dict such as {{'mode': 'a'}}, not {kwargs!r}"
+            self.problems.append((f"{section}.kwargs", message))
             return entry
         if args:
             entry |= self._by_name(section, entry["class"], args)

@@ -33,15 +33,17 @@ if TYPE_CHECKING:
 
 # What may be made to see whether it can be. Files are not opened.
 _PLAIN = (logging.Formatter, ThreadInfoFormatter, logging.Filter, ThreadInfoFilter)
-_FILES = (
-    logging.FileHandler,
-    logging.handlers.RotatingFileHandler,
-    logging.handlers.TimedRotatingFileHandler,
-    logging.handlers.WatchedFileHandler,
-    FileHandler,
-    RotatingFileHandler,
-    TimedRotatingFileHandler,
-)
+_FILES = {
+    logging.FileHandler: FileHandler,  # which is tried instead, as it says better what is wrong
+    logging.handlers.WatchedFileHandler: FileHandler,
+    logging.handlers.RotatingFileHandler: RotatingFileHandler,
+    logging.handlers.TimedRotatingFileHandler: TimedRotatingFileHandler,
+    FileHandler: FileHandler,
+    RotatingFileHandler: RotatingFileHandler,
+    TimedRotatingFileHandler: TimedRotatingFileHandler,
+}
+# A field, and no letter that says how to show it.
+_BARE = re.compile(r"%\((\w+)\)(?![#0+ -]*(?:\d+|\*)?(?:\.(?:\d+|\*))?[diouxXeEfFgGcrsa])")
 _NOWHERE = logging.NullHandler()
 _ROTATING = (logging.handlers.RotatingFileHandler, logging.handlers.TimedRotatingFileHandler)
 # What two handlers of one file must agree in, by name and by default.
@@ -72,42 +74,72 @@ def _all_handlers(plan: Plan) -> Iterator[HandlerPlan]:
 
 
 def _that_cannot_be_made(plan: Plan) -> Problems:
-    for recipe in (*plan.formatters.values(), *plan.filters.values()):
+    for recipe in plan.formatters.values():
         if recipe.factory in _PLAIN:
-            yield from _trial(recipe, {})
+            yield from _trial(recipe, recipe.factory, {})
+            yield from _letters(recipe)
+    for recipe in plan.filters.values():
+        if recipe.factory in _PLAIN:
+            yield from _trial(recipe, recipe.factory, {})
     for handler in _all_handlers(plan):
         recipe = handler.recipe
-        if recipe.factory in _FILES:
-            yield from _trial(recipe, {"delay": True})
-        elif recipe.factory is QueueHandler and not recipe.positional:
-            yield from _trial(recipe, {"handlers": [_NOWHERE]})
-        elif recipe.factory is logging.StreamHandler:
+        factory: Any = recipe.factory
+        if factory in _FILES:
+            yield from _trial(recipe, _FILES[factory], {"delay": True})
+        elif factory is QueueHandler and not recipe.positional:
+            yield from _trial(recipe, factory, {"handlers": [_NOWHERE]})
+        elif factory is logging.StreamHandler:
             stream = recipe.arguments.get("stream")
             if not (stream is None or stream is unknown or hasattr(stream, "write")):
                 message = f"must be a stream such as 'ext://sys.stdout', not {stream!r}"
                 yield f"{recipe.path}.stream", message
 
 
-def _trial(recipe: Recipe, instead: dict[str, Any]) -> Problems:
-    """Make it, without the arguments that have been told of."""
-    takes = inspect.signature(recipe.factory)
+def _trial(recipe: Recipe, factory: Any, instead: dict[str, Any]) -> Problems:
+    """Make it, and again without each argument that is refused."""
+    takes = inspect.signature(factory)
     arguments = {
         name: value
         for name, value in (recipe.arguments | instead).items()
         if name in takes.parameters and value is not unknown
     }
-    try:
-        takes.bind(*recipe.positional, **arguments)
-    except TypeError:  # one is missing, and that has been told of
+    while True:
+        try:
+            takes.bind(*recipe.positional, **arguments)
+        except TypeError:  # one is missing, and that has been told of
+            return
+        try:
+            made = factory(*recipe.positional, **arguments)
+        except Exception as error:
+            path, message = located(recipe, error)
+            yield path, message
+            if arguments.pop(path.removeprefix(f"{recipe.path}."), None) is None:
+                return
+        else:
+            if isinstance(made, logging.Handler):
+                forget([made])
+                made.close()
+            return
+
+
+def _letters(recipe: Recipe) -> Problems:
+    """Look for `%(name)` without a letter, and for letters that do not fit logging's fields."""
+    call = _bound(recipe)
+    fmt = call.get("fmt")
+    if not isinstance(fmt, str) or call.get("style") != "%":
         return
-    try:
-        made = recipe.factory(*recipe.positional, **arguments)
-    except Exception as error:
-        yield located(recipe, error)
-    else:
-        if isinstance(made, logging.Handler):
-            forget([made])
-            made.close()
+    path, text = f"{recipe.path}.format", fmt.replace("%%", "")
+    bare = _BARE.findall(text)
+    for name in bare:
+        yield path, f"write %({name})s: a letter must follow"
+    record = logging.LogRecord("", logging.INFO, __file__, 1, "", (), None)
+    stamp(record)
+    fields = record.__dict__ | {"message": "", "asctime": ""}
+    if not bare and fields.keys() >= set(_fields(fmt, "%")):
+        try:
+            fmt % fields
+        except (TypeError, ValueError) as error:
+            yield path, f"{fmt!r} cannot be filled: {error}"
 
 
 # Handlers behind handlers
@@ -189,12 +221,19 @@ class _Way:
 def _ancestors(plan: Plan, logger: LoggerPlan) -> Iterator[LoggerPlan]:
     """Yield the planned loggers to which the records of *logger* propagate."""
     name = logger.name
-    while name and logger.propagate is not False:
+    while name and _propagates(logger):
         name = name.rpartition(".")[0]
         above = plan.loggers.get(name)
         if above is not None:
             yield above
             logger = above
+
+
+def _propagates(logger: LoggerPlan) -> bool:
+    if logger.propagate is not None:
+        return logger.propagate
+    known = logging.root.manager.loggerDict.get(logger.name)  # whose own is left as it is
+    return known.propagate if isinstance(known, logging.Logger) else True
 
 
 def _remedy(logger: LoggerPlan, is_above: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 
 from threadlog.config.listening import Listening
 from threadlog.config.plan import HandlerPlan, Recipe, Reference
@@ -149,9 +150,10 @@ def located(recipe: Recipe, error: Exception) -> tuple[str, str]:
     text = str(error)
     if not isinstance(error, (TypeError, ValueError)) or not text:
         text = f"{type(error).__name__}: {text}"
-    word, space, rest = text.partition(" ")
-    if space and word in recipe.arguments:
-        return f"{recipe.path}.{word}", rest
+    named = re.match(r"(\w+)[ =]", text)
+    word = named[1] if named else ""
+    if word in recipe.arguments:
+        return f"{recipe.path}.{word}", text[len(word) + 1 :]
     if recipe.makes(logging.Formatter) and recipe.positional:
         return f"{recipe.path}.{'style' if word == 'Style' else 'format'}", text
     return recipe.path, text

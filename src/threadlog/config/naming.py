@@ -12,6 +12,7 @@ from threadlog.nearest import with_hint
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 _FIRST = re.compile(r"\s*(\w+)\s*")
@@ -21,8 +22,25 @@ _STEP = re.compile(r"\s*(?:\.\s*(\w+)|\[([^\[\]]*)\])\s*")
 def resolve(name: str) -> Any:
     """Return the object of a dotted *name*, importing what is needed.
 
-    Raises ValueError, which says the real cause.
+    Raises ValueError, which says the real cause, and where the last word of *name* is found.
     """
+    try:
+        return _resolved(name)
+    except _Nothing as error:
+        elsewhere = _elsewhere(name)
+        if elsewhere is not None:
+            raise ValueError(f"{error.what}; did you mean {elsewhere!r}?") from None
+        raise ValueError(with_hint(error.what, error.word, error.words)) from None
+
+
+class _Nothing(Exception):  # noqa: N818
+    """There is nothing of that name; *words* are those that might be meant."""
+
+    def __init__(self, what: str, word: str, words: Iterable[str]) -> None:
+        self.what, self.word, self.words = what, word, words
+
+
+def _resolved(name: str) -> Any:
     used, *rest = name.split(".")
     found = _imported(used, {*sys.stdlib_module_names, *_top_level()})
     for part in rest:
@@ -31,8 +49,7 @@ def resolve(name: str) -> Any:
             found = getattr(before, part)
         except AttributeError:
             if not isinstance(before, types.ModuleType):
-                what = f"{above} has no {part!r}"
-                raise ValueError(with_hint(what, part, dir(before))) from None
+                raise _Nothing(f"{above} has no {part!r}", part, dir(before)) from None
             known = {*dir(before), *_submodules(before)}
             _imported(used, {f"{above}.{word}" for word in known})
             found = getattr(before, part)
@@ -62,9 +79,21 @@ def _imported(name: str, words: set[str]) -> Any:
         if name != missing and not name.startswith(f"{missing}."):
             raise ValueError(f"importing {name} failed: {_shown(error)}") from error
         what = f"there is no {name!r}" if "." in name else f"there is no module {name!r}"
-        raise ValueError(with_hint(what, name, words)) from None
-    except Exception as error:
+        raise _Nothing(what, name, words) from None
+    except (Exception, SystemExit) as error:
         raise ValueError(f"importing {name} failed: {_shown(error)}") from error
+
+
+def _elsewhere(name: str) -> str | None:
+    """Return the full name of a class of logging or this package that is called so."""
+    last = name.rpartition(".")[2]
+    modules = ["logging", "logging.handlers", "threadlog", "threadlog.handlers"]
+    if name.startswith("threadlog"):
+        modules.reverse()
+    for module in modules:
+        if isinstance(getattr(sys.modules.get(module), last, None), type):
+            return f"{module}.{last}"
+    return None
 
 
 def _top_level() -> set[str]:
@@ -75,5 +104,5 @@ def _submodules(module: types.ModuleType) -> set[str]:
     return {found.name for found in pkgutil.iter_modules(getattr(module, "__path__", ()))}
 
 
-def _shown(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+def _shown(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -277,7 +277,9 @@ class _Reader:
     def _read_logger(self, path: str, name: str, entry: Any) -> None:
         if not self._is_dict(path, entry):
             return
-        self._refuse_unknown(path, entry, _LOGGER)
+        # An ini file's key; some write it in a dict, too, where it means nothing.
+        others = ("qualname",) if entry.get("qualname") == name else ()
+        self._refuse_unknown(path, entry, _LOGGER, others)
         name = "" if name == "root" else name
         logger = LoggerPlan(path, name, self._level(f"{path}.level", entry.get("level")))
         if entry.get("propagate") is not None:
@@ -296,18 +298,17 @@ class _Reader:
         if not self._is_dict(_OWN, entry):
             return None
         self._refuse_unknown(_OWN, entry, _SWITCHES)
-        info = entry.get("thread_info", False)
+        path, info = f"{_OWN}.thread_info", entry.get("thread_info", False)
         if isinstance(info, dict):
-            path = f"{_OWN}.thread_info"
             self._refuse_unknown(path, info, ("prefix",))
-            info = info.get("prefix", True)
+            path, info = f"{path}.prefix", info.get("prefix", True)
+        if isinstance(info, str):
             try:
-                if info is not True:
-                    check_prefix(info)
-            except (TypeError, ValueError) as error:
-                self.say(f"{path}.prefix", str(error))
-        else:
-            info = self._flag(entry, _OWN, "thread_info", default=False)
+                check_prefix(info)
+            except ValueError as error:
+                self.say(path, str(error))
+        elif type(info) is not bool:
+            self.say(path, f"must be true, false or a prefix, not {_shown(info)}")
         return Switches(
             info,
             self._flag(entry, _OWN, "children", default=False),

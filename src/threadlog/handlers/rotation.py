@@ -459,7 +459,9 @@ class TimedRotatingFileHandler(_RotatingHandler, logging.handlers.TimedRotatingF
         if interval != int(interval) and when.upper() not in "SMHD":
             raise ValueError(f"interval must be a whole number of days or weeks, not {interval!r}")
         if not isinstance(atTime, (datetime.time, type(None))):
-            raise ValueError(f"atTime must be like datetime.time(3, 0), not {atTime!r}")
+            raise ValueError(
+                f"atTime must be like datetime.time(3, 0), in TOML 03:00:00, not {atTime!r}"
+            )
         logging.handlers.TimedRotatingFileHandler.__init__(
             self,
             os.fsdecode(filename),
