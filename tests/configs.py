@@ -1,6 +1,5 @@
 """What the tests of configuration need."""
 
-import contextlib
 import logging
 
 import pytest
@@ -55,15 +54,3 @@ def problems_of(config):
     assert state() == before
     assert raised.value.problems == checked.value.problems
     return str(raised.value).splitlines()
-
-
-@contextlib.contextmanager
-def kept(name="app"):
-    """Keep the lines that the logger *name* gives to a handler called "kept"."""
-    lines = []
-
-    class Keep(logging.Handler):
-        def emit(self, record):
-            lines.append(self.format(record))
-
-    yield Keep, lines

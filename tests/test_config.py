@@ -264,7 +264,6 @@ def lines_of_queue(entry, **more):
     )
     log("one")
     log("two")
-    logging.shutdown([])
     made = handler("a")
     listener = made.listener
     dictConfig(config(root={"handlers": []}))  # which stops the listener

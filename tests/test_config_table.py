@@ -163,7 +163,7 @@ def table():
 
 def test_the_table_has_all_rows_and_its_words_have_a_meaning():
     assert list(table()) == list(ROWS)
-    words = {cell.split(" ")[0].strip(",") for row in table().values() for cell in row.values()}
+    words = {cell for row in table().values() for cell in row.values()}
     assert words == {"yes", "no", "refused"}
 
 
@@ -172,7 +172,7 @@ def test_this_python_s_own(set_up, row):
     if platform.python_version() not in VERSIONS:
         pytest.skip(f"the table is of {', '.join(VERSIONS)}")
     version = ".".join(platform.python_version_tuple()[:2])
-    assert table()[row][version].split(" ")[0].strip(",") == outcome(logging.config.dictConfig, row)
+    assert table()[row][version] == outcome(logging.config.dictConfig, row)
 
 
 @pytest.mark.parametrize("row", ROWS)

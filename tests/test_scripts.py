@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -111,6 +112,61 @@ def test_again_with_others_takes_the_place(tmp_path):
     assert "hello" in (tmp_path / "two.log").read_text()
 
 
+def test_a_block_gives_back_what_it_has_replaced(tmp_path):
+    outer = configure(tmp_path / "outer.log", console=False, format="%(message)s", thread_info="")
+    with configure(tmp_path / "inner.log", console=False, level="DEBUG") as inner:
+        logging.debug("inner")
+        with configure(tmp_path / "third.log", console=False):
+            logging.info("third")
+        assert logging.root.handlers == list(inner.handlers)
+        assert logging.root.level == logging.DEBUG
+    logging.info("outer")
+    assert logging.root.handlers == list(outer.handlers)
+    assert root()[1:] == (logging.INFO, True)
+    assert (tmp_path / "outer.log").read_text() == "outer\n"
+    outer.close()
+    with configure(console=True) as handle:
+        configure(console=True, level="ERROR")
+    assert logging.root.handlers != list(handle.handlers)
+
+
+def test_a_block_does_not_give_back_what_was_closed_in_it(tmp_path):
+    before = root()
+    outer = configure(tmp_path / "outer.log", console=False)
+    with configure(tmp_path / "inner.log", console=False):
+        outer.close()
+    assert root() == before
+
+
+def test_a_sink_that_configures_while_another_thread_replaces_the_set_up(tmp_path):
+    """It would wait for the lock, and the one that holds it for the sink."""
+    handle = configure(tmp_path / "a.log", queue=True, console=False)
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Configures(logging.Handler):
+        def emit(self, record):
+            inside.set()
+            go_on.wait(10)
+            configure(tmp_path / "c.log", console=False)
+            done.append(record.getMessage())
+
+        def flush(self):
+            go_on.set()
+
+    done = []
+    listener = handle.handlers[0].listener
+    listener.handlers = (*listener.handlers, Configures())
+    logging.info("hello")
+    inside.wait()
+    thread = threading.Timer(0.2, go_on.set)  # when the other waits for what is queued
+    thread.start()
+    began = time.monotonic()
+    configure(tmp_path / "b.log", console=False)
+    assert time.monotonic() - began < 4
+    thread.join()
+    assert done == ["hello"]
+
+
 def test_what_was_set_meanwhile_stays(tmp_path):
     before = list(logging.root.handlers)
     handle = configure(tmp_path / "app.log")
@@ -199,8 +255,9 @@ def test_children_and_uncaught():
         ({"filename": "a", "rotate": 0}, ValueError, "rotate must be a number of bytes"),
         ({"filename": "a", "rotate": 9, "backup_count": "x"}, ValueError, "must be a whole number"),
         ({"filename": "no/a"}, FileNotFoundError, "No such file"),
-        ({"filename": 3}, TypeError, "not int"),
+        ({"filename": 3}, TypeError, "filename must be a path, not 3"),
         ({"format": "{message}"}, ValueError, "Invalid format"),
+        ({"format": "%(asctime) %(message)s"}, ValueError, "write for example '%(asctime)s %(le"),
         ({"format": 3}, TypeError, "format must be text, not 3"),
         ({"format": "%(mesage)s"}, ValueError, "no record has a field 'mesage'; did you mean 'me"),
         ({"format": "%(thread_info)s", "thread_info": False}, ValueError, "'thread_info'"),

@@ -3,8 +3,7 @@
 import asyncio
 import gc
 import logging
-import multiprocessing
-import os
+import multiprocessing.process
 import subprocess
 import sys
 import threading
@@ -13,6 +12,8 @@ import pytest
 
 import threadlog
 from children import HEAD, METHODS
+from support import in_fork
+from threadlog import uncaught
 from threadlog.uncaught import LOGGER, logging_uncaught
 
 
@@ -304,6 +305,7 @@ def test_claims_nest_and_everything_is_put_back():
         (threading, "excepthook"),
         (loop, "call_exception_handler"),
         (loop, "default_exception_handler"),
+        (multiprocessing.process.BaseProcess, "_bootstrap"),
     ]
     before = [getattr(owner, name) for owner, name in hooks]
     outer, inner = logging_uncaught(), logging_uncaught()
@@ -343,11 +345,44 @@ def test_a_handler_that_raises_keeps_no_hook_from_its_turn(told, kept, capsys, m
 
 
 def test_a_forked_child_may_turn_it_on_though_a_thread_of_its_parent_was_at_it():
-    from threadlog import uncaught
+    def turn_on():
+        with logging_uncaught():
+            return "done"
 
-    with uncaught._lock:
-        child = os.fork() if multiprocessing.current_process() else 0
-        if child == 0:
-            with logging_uncaught():
-                os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with uncaught._lock:
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    inside.wait()
+    _, text = in_fork(turn_on)
+    leave.set()
+    thread.join()
+    assert text == "done"
+
+
+def test_a_task_that_is_told_of_in_its_own_context(kept):
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.call_exception_handler({"message": "m", "task": asyncio.current_task()})
+
+    asyncio.run(main())
+    assert only(kept).getMessage().startswith("m: task Task-")
+
+
+def test_the_loop_s_handler_is_called_though_a_task_has_no_name(kept, caplog):
+    class Nameless:
+        def get_name(self):
+            raise RuntimeError("no name")
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.call_exception_handler({"message": "m", "task": Nameless()})
+
+    asyncio.run(main())
+    assert kept == []
+    assert [record.name for record in caplog.records] == ["asyncio"]

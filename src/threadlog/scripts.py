@@ -62,12 +62,13 @@ def configure(
     Returns a handle. Its `close()` restores what was there before; nobody has to call it. The root
     logger's handlers are set aside until then, not closed. Called again with the same arguments, it
     does nothing and returns the same handle; with others, the new set-up takes the place of the old
-    one. Raises ValueError and TypeError for wrong arguments, OSError if the file cannot be opened;
-    nothing has been changed then. Thread-safe and fork-safe.
+    one, and at the end of a `with` block gives it back. Raises ValueError and TypeError for wrong
+    arguments, OSError if the file cannot be opened; nothing has been changed then. Thread-safe and
+    fork-safe.
     """
     global _current
     options = {
-        "filename": None if filename is None else os.path.abspath(os.fsdecode(filename)),
+        "filename": _path(filename),
         "level": level_number(level),
         "console": console,
         "thread_info": thread_info,
@@ -79,13 +80,12 @@ def configure(
         "format": format,
     }
     _check(options)
-    with _lock:
+    with contextlib.ExitStack() as ending, _lock:
         if _current is not None and not _current._is_in_place():  # another has set up since
-            _current.close()
+            _current._leave(ending)
         if _current is None or _current._options != options:
-            new = Configuration(options)
-            new._take_over(_current)
-            _current = new
+            Configuration(options)._take_over(ending)
+        assert _current is not None
         return _current
 
 
@@ -97,9 +97,10 @@ class Configuration:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
-        self._opened = _open(options)  # in the order in which they are closed
-        self.handlers = tuple(self._opened[:1] if options["queue"] else self._opened)
-        self._switches = contextlib.ExitStack()
+        self.handlers: tuple[logging.Handler, ...] = ()
+        self._replaced: Configuration | None = None
+        self._is_entered = self._is_closed = False
+        self._ending = contextlib.ExitStack()
         self._before: list[logging.Handler] = []
         self._level_before = logging.NOTSET
 
@@ -110,41 +111,68 @@ class Configuration:
         handlers is there any more, all handlers. Everything that was logged is written first.
         Does nothing the second time, or if another `configure` has taken the place of this one.
         """
-        global _current
-        with _lock:
+        self._is_closed = True
+        with contextlib.ExitStack() as ending, _lock:
             if _current is self:
-                _current = None
-                root = logging.root
-                self._replace_by(self._before)
-                if root.level == self._options["level"]:
-                    root.setLevel(self._level_before)
-                self._end()
+                self._leave(ending)
 
     def __enter__(self) -> Self:
+        self._is_entered = True
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        self._is_closed = True
+        with contextlib.ExitStack() as ending, _lock:
+            if _current is not self:
+                return
+            if self._replaced is None or self._replaced._is_closed or not self._is_in_place():
+                self._leave(ending)
+            else:
+                self._replaced._take_over(ending)
 
-    def _take_over(self, before: Configuration | None) -> None:
-        root = logging.root
-        try:
-            names = ("thread_info", "children", "uncaught")
-            self._switches = turned_on(**{name: self._options[name] for name in names})
-        except BaseException:
-            self._end()
-            raise
-        if before is None:
-            self._before, self._level_before = root.handlers, root.level
-            root.handlers = list(self.handlers)  # at once: no record finds none
-        else:
-            self._before, self._level_before = before._before, before._level_before
-            before._replace_by(self.handlers)
-            before._end()
-        root.setLevel(self._options["level"])
+    # Under the lock. What is to end is pushed on *ending*, for when it is released: handlers wait
+    # for what is queued, and what takes it may configure logging itself.
 
     def _is_in_place(self) -> bool:
         return any(handler in logging.root.handlers for handler in self.handlers)
+
+    def _take_over(self, ending: contextlib.ExitStack) -> None:
+        """Set up the root logger, in place of the one that has."""
+        global _current
+        opened = _open(self._options)  # in the order in which they are closed
+        try:
+            names = ("thread_info", "children", "uncaught")
+            switches = turned_on(**{name: self._options[name] for name in names})
+        except BaseException:
+            _close(opened)
+            raise
+        self.handlers = tuple(opened[:1] if self._options["queue"] else opened)
+        before = _current
+        if before is None:
+            self._before, self._level_before = logging.root.handlers, logging.root.level
+            logging.root.handlers = list(self.handlers)  # at once: no record finds none
+        else:
+            self._before, self._level_before = before._before, before._level_before
+            before._replace_by(self.handlers)
+            ending.push(before._ending)
+            if before is not self._replaced and not before._is_closed:
+                self._replaced = before
+            if not before._is_entered:
+                before._replaced = None  # it will not be asked for: no longer chain than blocks
+        logging.root.setLevel(self._options["level"])
+        self._ending = contextlib.ExitStack()
+        self._ending.callback(_close, opened)
+        self._ending.push(switches)
+        _current = self
+
+    def _leave(self, ending: contextlib.ExitStack) -> None:
+        """Restore what was there before."""
+        global _current
+        _current = None
+        self._replace_by(self._before)
+        if logging.root.level == self._options["level"]:
+            logging.root.setLevel(self._level_before)
+        ending.push(self._ending)
 
     def _replace_by(self, handlers: Sequence[logging.Handler]) -> None:
         if self._is_in_place():
@@ -152,10 +180,18 @@ class Configuration:
             added = [handler for handler in logging.root.handlers if handler not in known]
             logging.root.handlers = [*handlers, *added]
 
-    def _end(self) -> None:
-        self._switches.close()
-        for handler in self._opened:
-            handler.close()
+
+def _close(handlers: Sequence[logging.Handler]) -> None:
+    for handler in handlers:
+        handler.close()
+
+
+def _path(filename: object) -> str | None:
+    if filename is None:
+        return None
+    if not isinstance(filename, (str, bytes, os.PathLike)):
+        raise TypeError(f"filename must be a path, not {filename!r}")
+    return os.path.abspath(os.fsdecode(filename))
 
 
 def _check(options: dict[str, Any]) -> None:
@@ -196,11 +232,11 @@ def _check_format(text: object, *, is_stamped: bool) -> None:
         stamp(record)
     try:
         logging.Formatter(text).format(record)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         missing = error.__context__
         name = missing.args[0] if isinstance(missing, KeyError) else None
         if name is None:
-            raise
+            raise ValueError(f"format {text!r}: {error}; write for example {FORMAT!r}") from None
         what = f"format {text!r}: no record has a field {name!r}"
         raise ValueError(with_hint(what, name, record.__dict__)) from None
 

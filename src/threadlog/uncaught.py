@@ -124,9 +124,10 @@ def _for_thread(before: Callable[..., Any]) -> Callable[..., Any]:
 
 def _for_unraisable(before: Callable[..., Any]) -> Callable[..., Any]:
     def unraisablehook(unraisable: sys.UnraisableHookArgs) -> None:
-        what = (unraisable.err_msg or "Exception ignored in", shown(unraisable.object))
-        error = unraisable.exc_value
-        with _told(error, lambda: _log(logging.ERROR, "%s: %s", what, error)):
+        error, what = unraisable.exc_value, unraisable.err_msg or "Exception ignored in"
+        if unraisable.object is not None:
+            what = f"{what}: {shown(unraisable.object)}"
+        with _told(error, lambda: _log(logging.ERROR, "%s", (what,), error)):
             before(unraisable)
 
     return unraisablehook
