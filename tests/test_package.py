@@ -113,6 +113,14 @@ def test_imports_point_down():
     assert climbing(modules) == []
 
 
+def test_the_design_page_lists_the_layers_in_their_order():
+    page = (SOURCE.parent.parent / "docs" / "design.md").read_text("utf-8")
+    lines = page.partition("```text\n")[2].partition("```")[0].splitlines()
+    names = [line.split()[0] for line in lines]
+    assert set(names) == set(LAYERS) - {"__init__", "__main__", "handlers"}
+    assert names == sorted(names, key=lambda name: LAYERS[name])
+
+
 def test_the_layer_test_sees_an_import_that_climbs():
     assert climbing({"identity": "def late():\n    from threadlog import toggle\n"})
     assert climbing({"filters": "from threadlog.formatters import escape_line\n"})

@@ -45,10 +45,11 @@ def dictConfig(config: dict[str, Any]) -> None:
 
 
 def check(config: dict[str, Any]) -> None:
-    """Raise what `dictConfig` would, without making anything but formatters and filters of
-    `logging` and this package, and without opening a file.
+    """Raise the ConfigError that `dictConfig` would, as far as it can be known without making all.
 
-    Modules that the config names are imported.
+    Formatters, filters, file and queue handlers of `logging` and this package are made, to see
+    whether they take their arguments, but no file is opened and nothing is set up. The modules that
+    the config names are imported. Thread-safe.
     """
     _plan(config)
 
@@ -61,10 +62,12 @@ def fileConfig(
 ) -> None:
     """Set logging up by an ini file, in the form of `logging.config.fileConfig`.
 
-    It is checked and applied as by `dictConfig`, and the paths of errors are those of the dict.
-    `args` and `kwargs` may hold texts, numbers, tuples, lists, dicts, sums and the names of the
-    module `logging`, such as `sys.stdout` and `handlers.SysLogHandler.LOG_USER`. Nothing is called
-    or evaluated, unlike there. The file is utf-8 by default.
+    It is checked and applied as by `dictConfig`. `args` and `kwargs` may hold texts, numbers,
+    tuples, lists, dicts, sums and the names of the module `logging`, such as `sys.stdout` and
+    `handlers.SysLogHandler.LOG_USER`. Nothing is called or evaluated, unlike there. The file is
+    utf-8 by default. Raises OSError and ConfigError; what is wrong in the ini form itself has the
+    path of its section, such as `handler_file.args`, and is told before all else. Thread-safe and
+    fork-safe, as `dictConfig`.
     """
     config = read_ini(fname, defaults, encoding)
     dictConfig({**config, "disable_existing_loggers": disable_existing_loggers})

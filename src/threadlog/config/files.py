@@ -30,7 +30,7 @@ def load(path: str | os.PathLike[str]) -> dict[str, Any]:
     The ending tells the format: `.toml`, `.json`, `.yaml` or `.yml` (needs the extra `yaml`), and
     `.ini`, `.cfg` or `.conf` for the form of `logging.config.fileConfig`. Text is utf-8. Nothing in
     a file is evaluated. Raises OSError, and ConfigError for a file that is none of these, that
-    cannot be parsed, or has a key twice.
+    cannot be parsed, or has a key twice. Thread-safe; changes nothing.
     """
     name = os.fspath(path)
     ending = os.path.splitext(name)[1].lower()
