@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 from dataclasses import dataclass, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 
@@ -37,6 +38,15 @@ class Recipe:
     def makes(self, *classes: type) -> bool:
         """Return whether the object will be one of *classes*, as far as can be known."""
         return isinstance(self.factory, type) and issubclass(self.factory, classes)
+
+    def bound(self) -> dict[str, Any]:
+        """Return the arguments of the call by name, those that are not given included."""
+        try:
+            call = inspect.signature(self.factory).bind(*self.positional, **self.arguments)
+        except (TypeError, ValueError):
+            return dict(self.arguments)
+        call.apply_defaults()
+        return dict(call.arguments)
 
 
 @dataclass(eq=False)
@@ -72,6 +82,12 @@ class LoggerPlan:
     handlers: list[Reference] = field(default_factory=list)
     filters: list[Any] = field(default_factory=list)
 
+    def propagates(self) -> bool:
+        if self.propagate is not None:
+            return self.propagate
+        known = logging.root.manager.loggerDict.get(self.name)  # whose own is left as it is
+        return known.propagate if isinstance(known, logging.Logger) else True
+
 
 @dataclass(eq=False)
 class Plan:
@@ -88,6 +104,23 @@ class Plan:
         if isinstance(sink, Reference):
             return self.handlers.get(sink.name)
         return sink if isinstance(sink, HandlerPlan) else None
+
+    def all_handlers(self) -> list[HandlerPlan]:
+        """Return all handlers that are planned, those written inside of others included."""
+        found = list(self.handlers.values())
+        for handler in found:  # which grows
+            found += [sink for sink in handler.sinks if isinstance(sink, HandlerPlan)]
+        return found
+
+    def ancestors(self, logger: LoggerPlan) -> Iterator[LoggerPlan]:
+        """Yield the planned loggers to which the records of *logger* propagate."""
+        name = logger.name
+        while name and logger.propagates():
+            name = name.rpartition(".")[0]
+            above = self.loggers.get(name)
+            if above is not None:
+                yield above
+                logger = above
 
 
 @dataclass(frozen=True)
