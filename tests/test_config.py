@@ -404,7 +404,15 @@ for number in range(1000):
 
 
 @pytest.mark.parametrize("cls", ["logging", "threadlog"])
-@pytest.mark.parametrize("listener", ["", "'listener': 'logging.handlers.QueueListener'"])
+@pytest.mark.parametrize(
+    "listener",
+    [
+        "",
+        "'listener': 'logging.handlers.QueueListener'",
+        "'queue': 'multiprocessing.Queue'",
+        "'queue': 'multiprocessing.Queue', 'listener': 'logging.handlers.QueueListener'",
+    ],
+)
 def test_at_the_end_of_the_process_everything_queued_is_written(cls, listener):
     program = END.replace("CLASS", f"{cls}.handlers.QueueHandler").replace("LISTENER", listener)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

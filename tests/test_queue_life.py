@@ -690,6 +690,31 @@ def test_20_000_records_through_a_small_queue(program, path):
     assert (done.stdout, done.stderr) == ("ok\n", "")
 
 
+# Queues of multiprocessing, which closes them when the process ends
+
+
+@pytest.mark.parametrize("cls", ["logging.handlers", "threadlog.handlers"])
+def test_a_queue_of_multiprocessing_is_read_to_its_end(program, cls):
+    done = program(
+        f"""
+        import logging.handlers
+        import multiprocessing
+        import threadlog.handlers
+
+        queue = multiprocessing.get_context("fork").Queue()
+        sink = logging.StreamHandler(sys.stdout)
+        threadlog.handlers.QueueListener(queue, sink).start()
+        logging.basicConfig(
+            level="INFO", format="%(message)s", handlers=[{cls}.QueueHandler(queue)]
+        )
+        for number in range(1000):
+            logging.info("%d", number)
+        """
+    )
+    assert done.stderr == ""
+    assert done.stdout.split() == list(map(str, range(1000)))
+
+
 # Interpreters
 
 

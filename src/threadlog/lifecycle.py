@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _copied: weakref.WeakSet[AfterFork] = weakref.WeakSet()
 _running: set[Draining] = set()
+_before_queues: weakref.WeakSet[Draining] = weakref.WeakSet()
+_BEFORE_QUEUES = 100  # multiprocessing's queues begin to close at 10
 _has_ended = False
 _is_registered = False
 
@@ -38,6 +40,23 @@ def drain_at_exit(thing: Draining) -> None:
     """When the process ends, call `finish`, `stop` and `let_go` of *thing*, unless `is_drained`."""
     _running.add(thing)
     _register_with_multiprocessing()
+
+
+def stop_before_queues_close(thing: Draining) -> None:
+    """Call `thing.stop()` when the process ends, before multiprocessing closes its queues.
+
+    Does nothing if it has none: nobody has imported it.
+    """
+    util: Any = sys.modules.get("multiprocessing.util")
+    if hasattr(util, "Finalize") and thing not in _before_queues:
+        _before_queues.add(thing)
+        util.Finalize(thing, _stop, (weakref.ref(thing),), exitpriority=_BEFORE_QUEUES)
+
+
+def _stop(reference: weakref.ref[Draining]) -> None:
+    thing = reference()
+    if thing is not None:
+        thing.stop()
 
 
 def is_drained(thing: Draining) -> None:
@@ -78,8 +97,9 @@ def _drain() -> None:
 
 
 def _after_fork() -> None:
-    global _running, _has_ended
+    global _running, _before_queues, _has_ended
     _running = set()
+    _before_queues = weakref.WeakSet()
     _has_ended = False
     for thing in list(_copied):
         try:

@@ -30,6 +30,7 @@ class Listening:
 
     def start(self) -> None:
         lifecycle.drain_at_exit(self)
+        lifecycle.stop_before_queues_close(self)
         if not self._is_running():
             self._start()
 

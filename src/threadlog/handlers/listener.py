@@ -121,6 +121,8 @@ class QueueListener(logging.handlers.QueueListener):
     def start(self) -> None:
         """Start the thread. If it runs already, do nothing but take back an earlier `stop`."""
         self._ledger.locked(self._take_end_back)
+        if not self._owns_queue:
+            lifecycle.stop_before_queues_close(self)
         _without_thread.pop(id(self.queue), None)
         self._fill_vacancy(self._start_now)
 
