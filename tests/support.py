@@ -1,5 +1,7 @@
 """What several test modules need to run code elsewhere and see what it says."""
 
+import contextlib
+import gc
 import logging
 import os
 import pty
@@ -51,6 +53,22 @@ def open_terminal():
         return pty.openpty()
     except OSError as error:
         pytest.skip(f"no pseudo-terminal here: {error}")
+
+
+@contextlib.contextmanager
+def logging_lock():
+    """Hold logging's own lock, as dictConfig does.
+
+    Without garbage collection: a handler that is garbage takes that lock in whatever thread the
+    collector runs, in one that is about to start for example.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        with logging._lock:
+            yield
+    finally:
+        gc.enable()
 
 
 def record(text):

@@ -21,7 +21,7 @@ import pytest
 
 import threadlog
 import threadlog.handlers
-from support import in_fork, in_thread
+from support import in_fork, in_thread, logging_lock
 from threadlog.handlers import FileHandler
 from threadlog.handlers.append import AppendFile
 
@@ -1268,7 +1268,7 @@ def test_flush_waits_for_nobody(handler):
 
 
 def test_close_takes_loggings_lock_without_its_own(handler):
-    with logging._lock:  # as dictConfig does, which then waits for the handler's
+    with logging_lock():  # dictConfig then waits for the handler's
         closing = threading.Thread(target=handler.close)
         closing.start()
         deadline = time.monotonic() + 10

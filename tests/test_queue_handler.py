@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import threadlog
 from queued import LONG, Chatty, Sink, caught, eventually, full, log, logger_with, record
-from support import in_thread
+from support import in_thread, logging_lock
 from threadlog.handlers import FileHandler, QueueHandler, QueueListener, Statistics, backlog, sinks
 
 DROPPED = r"(\d+) records dropped from \d\d:\d\d:\d\d to \d\d:\d\d:\d\d \((.*)\): (.*)"
@@ -650,7 +650,7 @@ def test_a_place_that_an_interrupt_has_cost_comes_back(queued, sink, monkeypatch
 
 
 def test_a_full_queue_is_not_waited_for_under_loggings_own_lock(sink):
-    with full(sink, overflow="block", timeout=LONG) as handler, logging._lock:
+    with full(sink, overflow="block", timeout=LONG) as handler, logging_lock():
         log(handler, "dropped")
         assert handler.statistics().dropped == 1
 
@@ -1301,7 +1301,7 @@ def test_a_sink_whose_close_closes_the_handler(queued, capfd):
     handler = queued(sink)
     log(handler, "a")
     handler.flush()
-    with logging._lock:
+    with logging_lock():
         handler.close()
         sink.close()
     eventually(lambda: threads() == [])
@@ -1346,7 +1346,7 @@ def test_a_file_that_is_closed_for_good_is_told_of(queued, tmp_path, capfd):
     log(handler, *"abc")
     gate.wait_for_call()
     handler.listener.handlers = (file,)
-    with logging._lock:  # as dictConfig
+    with logging_lock():
         handler.close()
         file.close()
     gate.gate.set()
@@ -1400,7 +1400,7 @@ def test_close_under_loggings_own_lock_does_not_wait(queued, sink):
     sink.gate.clear()
     log(handler, "a", "b")
     sink.wait_for_call()
-    with logging._lock:
+    with logging_lock():
         handler.flush()
         handler.close()
         assert sink.texts == []

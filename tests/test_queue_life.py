@@ -13,7 +13,7 @@ import time
 import pytest
 
 from queued import LONG, Sink, eventually, log
-from support import in_fork
+from support import in_fork, logging_lock
 from threadlog.handlers import QueueHandler, QueueListener
 
 PRELUDE = """
@@ -539,7 +539,7 @@ def test_no_lock_is_waited_for_under_loggings_own(configuring):
     log(handler, "a", "b")
     sink.wait_for_call()
     start = time.monotonic()
-    with logging._lock:
+    with logging_lock():
         sink.gate.set()
         eventually(lambda: sink.texts == ["a"])  # it waits for the lock now
         logging.shutdown([lambda: handler])

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support import run
+from support import logging_lock, run
 from threadlog import (
     ThreadInfoFilter,
     ThreadInfoFormatter,
@@ -741,7 +741,7 @@ def test_a_handler_that_dies_meanwhile_against_dict_config(lines, no_wait_given_
 
     kept = [Dies()]
     with ThreadPoolExecutor(1) as pool:
-        with logging._lock:
+        with logging_lock():
             started = pool.submit(start_logging_with_thread_info)
             assert dying.wait(10)
             lines.setFormatter(FORMATTERS[1])
