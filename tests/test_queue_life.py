@@ -548,6 +548,33 @@ def test_no_lock_is_waited_for_under_loggings_own(configuring):
     eventually(lambda: sink.texts == ["a", "b"])
 
 
+def test_a_standard_file_handler_is_closed_again_under_loggings_own_lock(configuring, path):
+    """Its close takes that lock under its own; dictConfig takes them the other way round."""
+    closing, go_on, order = threading.Event(), threading.Event(), []
+
+    class Closes(logging.FileHandler):
+        def emit(self, record):
+            go_on.wait(LONG)
+            super().emit(record)
+
+        def close(self):
+            if threading.current_thread().name == "threadlog-listener":
+                order.append(logging._lock._is_owned())
+                closing.set()
+            super().close()
+
+    sink = Closes(path)
+    handler = QueueHandler(handlers=[sink])
+    made.append(handler)
+    log(handler, "a")
+    with logging_lock():
+        sink._closed = True  # as by dictConfig, with a record to come
+        logging.shutdown([lambda: handler])
+        go_on.set()
+    assert closing.wait(LONG)
+    assert order == [True]
+
+
 # Signals
 
 

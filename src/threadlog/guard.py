@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 TURN = 1.0  # seconds: as long another thread's turn is waited for
+_CONFIGURED = 30.0  # seconds: as long somebody configures logging
 
 
 @contextlib.contextmanager
@@ -140,6 +141,15 @@ def forget_at_exit(handler: logging.Handler) -> None:
         stream = getattr(sys, name)
         if stream is not None and not _takes_text(stream):
             setattr(sys, name, None)
+
+
+def close_as_logging_does(handler: logging.Handler) -> None:
+    """Close *handler* under `logging`'s own lock, as `dictConfig` does, if it comes in time.
+
+    `logging.FileHandler.close` takes that lock under its own. Whoever takes the two in the other
+    order, as `dictConfig` does with a handler that is there, would wait for ever (gh-96727).
+    """
+    locked(logging._lock, _CONFIGURED, handler.close)  # type: ignore[attr-defined]
 
 
 def holds_logging_lock() -> bool:

@@ -13,7 +13,7 @@ import weakref
 from collections import deque
 
 from threadlog import lifecycle
-from threadlog.guard import forget_at_exit, holds_logging_lock, say
+from threadlog.guard import close_as_logging_does, forget_at_exit, holds_logging_lock, say
 from threadlog.handlers.backlog import Backlog
 from threadlog.handlers.bell import ring
 from threadlog.handlers.putting import use, use_here
@@ -360,7 +360,7 @@ class QueueListener(logging.handlers.QueueListener):
         for sink in self.handlers:
             if getattr(sink, "_closed", False):
                 with contextlib.suppress(Exception):
-                    sink.close()
+                    close_as_logging_does(sink)
         untold, self._sinks.untold = self._sinks.untold, None
         if untold is not None:
             say(f"threadlog: {untold.as_record().getMessage()}")
