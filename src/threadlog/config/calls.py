@@ -27,17 +27,14 @@ def parameters(factory: Callable[..., Any]) -> Mapping[str, inspect.Parameter] |
         return None
 
 
-def problems_of_call(
-    recipe: Recipe, keys: Iterable[str], method: str | None
-) -> Iterator[tuple[str, str]]:
+def problems_of_call(recipe: Recipe, keys: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the call of *recipe*'s factory.
 
-    *keys* are those of the entry that are no arguments. *method* is what the result must have.
+    *keys* are those of the entry that are no arguments.
     """
-    factory, path = recipe.factory, recipe.path
+    factory, path, method = recipe.factory, recipe.path, recipe.method
     if factory is unknown:
         return
-    recipe.method = method
     name = getattr(factory, "__name__", repr(factory))
     if method and isinstance(factory, type) and not callable(getattr(factory, method, None)):
         yield path, f"{name} is no {_NOUNS[method]}: it has no method {method}"

@@ -316,7 +316,8 @@ class _Reader:
         )
 
     def _check(self, recipe: Recipe, keys: Iterable[str], method: str | None) -> None:
-        for path, message in problems_of_call(recipe, keys, method):
+        recipe.method = method
+        for path, message in problems_of_call(recipe, keys):
             self.say(path, message)
 
     # Values
