@@ -7,8 +7,10 @@ import signal
 import pytest
 
 from integration.web import (
+    LIMIT,
     Load,
     change,
+    change_handler,
     check_rotation,
     content,
     full_load,
@@ -18,7 +20,6 @@ from integration.web import (
 )
 
 WORKERS = 3
-LIMIT = 2500  # so low that the standard library's handler is sure to lose records
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -34,12 +35,7 @@ def start(page, tmp_path, server):
     """Start the page's first command, with smaller files and perhaps with other options."""
 
     def started(options="", handler="threadlog.handlers.RotatingFileHandler"):
-        changes = {
-            "10000000": str(LIMIT),
-            '"backupCount": 9,': '"backupCount": 1000,',
-            "threadlog.handlers.RotatingFileHandler": handler,
-        }
-        change(tmp_path / "log.json", changes)
+        change_handler(tmp_path / "log.json", "10000000", handler)
         started = server(f"{page.commands()[0]} {options}")
         started.wait_for_port()
         return started

@@ -14,6 +14,7 @@ import time
 from integration.pages import environment
 
 DEADLINE = 60
+LIMIT = 2500  # bytes: so low that the standard library's handler is sure to lose records
 _RECORD = re.compile(
     r"\[(?P<front>pid (?P<pid>\d+) tid \d+ [^]]*)\] "
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ (?P<name>[\w.]+): (?P<message>.*)\n"
@@ -170,6 +171,16 @@ def change(path, changes):
         assert text.count(old) == 1, old
         text = text.replace(old, new)
     path.write_text(text)
+
+
+def change_handler(path, size, handler):
+    """Have *handler* write the page's file, with smaller files than of *size* bytes, and more."""
+    changes = {
+        size: str(LIMIT),
+        '"backupCount": 9,': '"backupCount": 1000,',
+        "threadlog.handlers.RotatingFileHandler": handler,
+    }
+    change(path, changes)
 
 
 def backups(log):
