@@ -92,6 +92,39 @@ def test_the_standard_classes_tests_pass_with_ours():
     assert "test.test_logging.QueueHandlerTest.test_queue_listener" in answer["run"]
 
 
+FAST = """
+import json, logging, sys, unittest
+import threadlog
+from threadlog import fast
+
+asked = []  # who is running: once for each record that a fast logger makes
+who = fast.identity.current
+fast.identity.current = lambda: asked.append(1) or who()
+threadlog.start_fast_logging()
+from test import test_logging
+result = unittest.TextTestRunner(stream=sys.stderr, verbosity=2).run(
+    unittest.defaultTestLoader.loadTestsFromModule(test_logging)
+)
+print(json.dumps({
+    "run": result.testsRun,
+    "failed": [test.id() for test, _ in result.failures + result.errors],
+    "fast": len(asked),
+    "classes": [type(logging.root).__module__, type(logging.getLogger("a")).__module__],
+}))
+"""
+
+
+@needs_the_tests
+@pytest.mark.timeout(180)
+def test_all_of_the_standard_library_s_tests_pass_with_fast_logging():
+    done = subprocess.run([sys.executable, "-c", FAST], capture_output=True, text=True, timeout=170)
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["failed"] == [], done.stderr
+    assert answer["run"] > 200
+    assert answer["fast"] > 150
+    assert answer["classes"] == ["threadlog.fast", "threadlog.fast"]
+
+
 CONFIG = """
 import json, logging.config, sys, unittest
 import threadlog.config

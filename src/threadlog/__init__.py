@@ -7,6 +7,7 @@ from threadlog.children import (
     stop_logging_from_children,
 )
 from threadlog.errors import WorkError
+from threadlog.fast import fast_logging, start_fast_logging, stop_fast_logging
 from threadlog.filters import ThreadInfoFilter
 from threadlog.formatters import ThreadInfoFormatter
 from threadlog.identity import logging_context
@@ -29,13 +30,16 @@ __all__ = [
     "attach",
     "configure",
     "do_threaded_work",
+    "fast_logging",
     "is_logging_with_thread_info",
     "iter_threaded_work",
     "logging_context",
     "logging_from_children",
     "logging_with_thread_info",
+    "start_fast_logging",
     "start_logging_from_children",
     "start_logging_with_thread_info",
+    "stop_fast_logging",
     "stop_logging_from_children",
     "stop_logging_with_thread_info",
 ]

@@ -34,21 +34,25 @@ def stamp(record: logging.LogRecord) -> None:
     None for what is not known, and a `thread_info` with `tid ?`. To tell, the record's own
     `thread`, `threadName` and `process` are compared with the running thread's.
     """
+    # Asked of the record: it has no dictionary until somebody wants one.
+    if hasattr(record, "thread_info") and hasattr(record, "native_id"):
+        return
     fields = record.__dict__
-    if "thread_info" in fields and "native_id" in fields:
-        return
-    recalled = identity.recall(fields)
-    if recalled is not None and not (
-        "thread_info" in fields
-        or "native_id" in fields
-        or "thread_number" in fields
-        or "work_item" in fields
-        or "log_context" in fields
-    ):
-        fields.update(recalled.added)
-        return
-    who = recalled or identity.current()
+    who = identity.current()
     if (
+        fields["thread"] == who.thread
+        and fields["process"] == who.process
+        and fields["threadName"] == who.threadName
+        and fields["processName"] == who.processName
+        and fields.get("taskName") in (None, who.taskName)
+        and "thread_info" not in fields
+        and "native_id" not in fields
+        and "thread_number" not in fields
+        and "work_item" not in fields
+        and "log_context" not in fields
+    ):  # as it nearly always is
+        fields.update(who.added)
+    elif (
         record.thread in (who.thread, None)
         and record.process in (who.process, None)
         and record.threadName in (who.threadName, None)

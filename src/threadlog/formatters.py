@@ -6,6 +6,7 @@ import logging
 
 from threadlog.escape import escape_line
 from threadlog.filters import stamp
+from threadlog.rendering import fill, render, render_plainly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     )
 
 DEFAULT_PREFIX = "[%(thread_info)s] "
+_OWN_ATTRIBUTES = 7  # of an instance; more, a converter for example, is a way of its own
 
 # style: class, default format, default prefix
 _STYLES = {
@@ -102,12 +104,19 @@ class ThreadInfoFormatter(logging.Formatter):
                     setattr(self, name, getattr(wrapped, name))
 
     def format(self, record: logging.LogRecord) -> str:
-        stamp(record)
-        if self.wrapped is None:
-            text = super().format(record)  # calls formatMessage
+        if not hasattr(record, "native_id"):
+            stamp(record)
+        if self.wrapped is not None:
+            text = self._with_prefix(record, render(self.wrapped, record))
         else:
-            text = self._with_prefix(record, self.wrapped.format(record))
+            text = self._rendered_alone(record)
         return escape_line(text) if self.escape else text
+
+    def _rendered_alone(self, record: logging.LogRecord) -> str:
+        text = render_plainly(self, record, ThreadInfoFormatter, _OWN_ATTRIBUTES)
+        if text is None:
+            return super().format(record)  # calls formatMessage
+        return self._with_prefix(record, text)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Render prefix and message, without traceback. Handlers like rich's call it alone."""
@@ -137,16 +146,18 @@ class ThreadInfoFormatter(logging.Formatter):
         return super().usesTime() or self._prefix_uses_time
 
     def _prefix_of(self, record: logging.LogRecord) -> str:
-        if self._prefix_uses_time and self.wrapped is not None:  # it may not use the time itself
+        if self._prefix is None:
+            return ""
+        if self._prefix_uses_time:  # the line may not
             record.asctime = self.formatTime(record, self.datefmt)
-        return "" if self._prefix is None else self._prefix.format(record)
+        return fill(self._prefix, record)
 
     def _with_prefix(self, record: logging.LogRecord, text: str) -> str:
         prefix = self._prefix_of(record)
         info = str(record.thread_info)  # type: ignore[attr-defined]
         if not prefix or info in text or text.startswith(prefix):
             return text
-        if self.wrapped is not None and _is_json_object(self.wrapped, text):
+        if text[:1] == "{" and self.wrapped is not None and _is_json_object(self.wrapped, text):
             return _with_member(text, info)
         return prefix + text
 
@@ -154,8 +165,7 @@ class ThreadInfoFormatter(logging.Formatter):
 def _is_json_object(formatter: logging.Formatter, text: str) -> bool:
     # A plain Formatter's message may look like one; another formatter's line hardly by chance.
     return (
-        text[:1] == "{"
-        and text[1:].lstrip()[:1] in ('"', "}")
+        text[1:].lstrip()[:1] in ('"', "}")
         and text[-1:] == "}"
         and getattr(type(formatter), "format", None) is not logging.Formatter.format
     )

@@ -8,7 +8,7 @@ import select
 import sys
 import time
 
-from threadlog.toggle import prepare
+from threadlog import toggle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,13 +60,16 @@ def filtered(handler: logging.Handler, record: logging.LogRecord) -> logging.Log
 
     A filter that raises is reported, and the record passes.
     """
-    prepare(handler, record)
+    if toggle.claims:
+        toggle.prepare(handler, record)
     try:
         passed: Any = handler.filter(record)
     except Exception:
         report_error(handler, record)
         return record
-    if passed is not True and isinstance(passed, logging.LogRecord):  # 3.12+
+    if passed is record or passed is True:
+        return record
+    if isinstance(passed, logging.LogRecord):  # 3.12+
         return passed
     return record if passed else None
 

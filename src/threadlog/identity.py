@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+_modules = sys.modules
+_thread_name = threading.Thread.name
+
+
 class Identity:
     """One answer to "who is running?", immutable by convention and shared between records.
 
@@ -28,11 +32,16 @@ class Identity:
 
     __slots__ = (
         "added",
+        "era",
+        "host",
+        "host_name",
         "log_context",
         "native_id",
         "process",
         "processName",
+        "runner",
         "taskName",
+        "template",
         "thread",
         "threadName",
         "thread_info",
@@ -51,6 +60,13 @@ class Identity:
     log_context: Mapping[str, Any]
     thread_info: str
     added: dict[str, Any]  # those that logging puts on no record, as they stand there
+    template: Any  # of records, for whoever makes them: see `fast`
+
+    # What they were read from, to see whether they still hold.
+    era: object  # the process between two forks
+    runner: Any  # has the thread's name
+    host: Any  # multiprocessing's process
+    host_name: str | None
 
 
 class _Process:
@@ -70,6 +86,14 @@ class _Process:
         with self.lock:
             self.numbers += 1
             return self.numbers
+
+
+class _AnyThread:
+    """Stands for a thread that must be asked for: its object may be another one soon."""
+
+    @property
+    def _name(self) -> str:
+        return threading.current_thread().name
 
 
 class _Here(threading.local):
@@ -107,7 +131,10 @@ def _shown(value: object) -> str:
 
 
 _process = _Process(os.getpid(), forked=False)
+_forks: list[None] = []  # those that are under way: whether we are the child is not known yet
+_era: object = object()  # of this process, as long as nobody forks; None during these
 _here = _Here()
+_any_thread = _AnyThread()
 _UNBOUND = _Bound({})
 _bound: contextvars.ContextVar[_Bound] = contextvars.ContextVar(
     "threadlog.log_context", default=_UNBOUND
@@ -117,17 +144,32 @@ work_item: contextvars.ContextVar[int | None] = contextvars.ContextVar(
 )
 
 
+def _before_fork() -> None:
+    global _era
+    _forks.append(None)
+    _era = None
+
+
+def _after_fork_in_parent() -> None:
+    global _era
+    _forks.pop()
+    if not _forks:
+        _era = object()
+
+
 def _after_fork() -> None:
-    global _process
-    multiprocessing = sys.modules.get("multiprocessing")
-    inherited = None
-    with contextlib.suppress(Exception):  # multiprocessing may be half imported
-        inherited = multiprocessing.current_process()  # type: ignore[union-attr]
-    _process = _Process(os.getpid(), forked=True, inherited=inherited)
+    global _process, _era
+    _forks.clear()
+    _era = object()
+    _process = _Process(os.getpid(), forked=True, inherited=_host())
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork,
+    )
 
 
 @contextlib.contextmanager
@@ -152,26 +194,23 @@ def logging_context(**fields: Any) -> Iterator[None]:
 
 
 def current() -> Identity:
-    """Return who is running now. The same object again while nothing has changed."""
-    pid = os.getpid()
-    process_name = _process_name(pid)
-    thread_name = threading.current_thread().name
-    task_name = _task_name()
-    item = work_item.get()
-    bound = _bound.get()
+    """Return who is running now. The same object again while nothing has changed.
+
+    It is asked at each record. os.getpid() alone would cost as much as all of this.
+    """
     known = _here.identity
     if (
         known is not None
-        and known.log_context is bound.fields
-        and known.work_item == item
-        and known.threadName == thread_name
-        and known.taskName == task_name
-        and known.process == pid
-        and known.processName == process_name
-        and _here.process is _process
+        and known.era is _era
+        and known.runner._name == known.threadName
+        and known.log_context is _bound.get().fields
+        and known.work_item == work_item.get()
+        and known.host is (_host() if "multiprocessing" in _modules else None)
+        and (known.host is None or known.host.name == known.host_name)
+        and known.taskName == (_task_name() if "asyncio" in _modules else None)
     ):
         return known
-    return _renew(pid, process_name, thread_name, task_name, item, bound)
+    return _renew()
 
 
 def as_task(task_name: str) -> dict[str, Any]:
@@ -183,60 +222,44 @@ def as_task(task_name: str) -> dict[str, Any]:
     return {**who.added, "taskName": task_name, "thread_info": text}
 
 
-def recall(fields: dict[str, Any]) -> Identity | None:
-    """Return `current()`, sooner, if a record's *fields* show that nothing has changed.
-
-    logging has asked for most of it already, when it made the record. None: ask `current`.
-    """
-    known = _here.identity
-    if (
-        known is not None
-        and fields["thread"] == known.thread
-        and fields["process"] == known.process
-        and fields["threadName"] == known.threadName
-        and fields["processName"] == known.processName
-        and known.log_context is _bound.get().fields
-        and known.work_item == work_item.get()
-        and (fields.get("taskName") or _task_name()) == known.taskName
-        and _here.process is _process
-    ):
-        return known
-    return None
-
-
-def _renew(
-    pid: int,
-    process_name: str,
-    thread_name: str,
-    task_name: str | None,
-    item: int | None,
-    bound: _Bound,
-) -> Identity:
+def _renew() -> Identity:
     global _process
+    era = _era or object()  # first: a signal handler may fork anywhere below
+    pid = os.getpid()
     if _process.pid != pid:  # asked by a fork hook that runs before ours
         _process = _Process(pid, forked=True, inherited=_process.inherited)
     if _here.process is not _process:
         _here.thread_number = _process.next_number()
         _here.process = _process
+    thread, host, bound = threading.current_thread(), _host(), _bound.get()
     who = Identity()
+    who.era = era
+    # A thread is a dummy to what runs in it before it has told threading of itself.
+    is_sure = type(thread).name is _thread_name and not isinstance(thread, threading._DummyThread)
+    who.runner = thread if is_sure else _any_thread
+    who.host = host
+    who.host_name = None if host is None else host.name
     who.process = pid
-    who.processName = process_name
+    who.processName = _process_name(host)
     who.thread = threading.get_ident()
-    who.threadName = thread_name
+    who.threadName = thread.name
     who.native_id = threading.get_native_id()
     who.thread_number = _here.thread_number
-    who.taskName = task_name
-    who.work_item = item
+    who.taskName = _task_name()
+    who.work_item = work_item.get()
     who.log_context = bound.fields
-    who.thread_info = describe(pid, who.native_id, thread_name, task_name, item, bound.text)
+    who.thread_info = describe(
+        pid, who.native_id, who.threadName, who.taskName, who.work_item, bound.text
+    )
     who.added = {
         "native_id": who.native_id,
         "thread_number": who.thread_number,
-        "taskName": task_name,
-        "work_item": item,
+        "taskName": who.taskName,
+        "work_item": who.work_item,
         "log_context": who.log_context,
         "thread_info": who.thread_info,
     }
+    who.template = None
     _here.identity = who
     return who
 
@@ -264,24 +287,27 @@ def describe(
     return escape_line(text)
 
 
-def _process_name(pid: int) -> str:
+def _host() -> Any:
+    """Return multiprocessing's process, if it is imported."""
+    try:
+        return _modules["multiprocessing"].current_process()
+    except Exception:  # not, or by half: an import hook may log, see bpo-8200
+        return None
+
+
+def _process_name(host: Any) -> str:
     """Return multiprocessing's name of this process, unless os.fork has made it the parent's."""
-    multiprocessing = sys.modules.get("multiprocessing")
-    forked = _process.forked or _process.pid != pid
+    forked = _process.forked
     name = "MainProcess"
-    if multiprocessing is not None:
-        try:
-            process = multiprocessing.current_process()
-            name = process.name
-            if forked and process is not _process.inherited:
-                forked = multiprocessing.parent_process() is None
-        except Exception:  # half imported: an import hook may log, see bpo-8200
-            pass
-    return f"{name}-fork-{pid}" if forked else name
+    if host is not None:
+        name = host.name
+        if forked and host is not _process.inherited:
+            forked = _modules["multiprocessing"].parent_process() is None
+    return f"{name}-fork-{_process.pid}" if forked else name
 
 
 def _task_name() -> str | None:
-    asyncio = sys.modules.get("asyncio")
+    asyncio = _modules.get("asyncio")
     if asyncio is None:
         return None
     try:

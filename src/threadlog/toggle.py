@@ -19,6 +19,8 @@ import weakref
 from threadlog.filters import stamp
 from threadlog.formatters import DEFAULT_PREFIX, ThreadInfoFormatter
 from threadlog.nearest import did_you_mean
+from threadlog.rendering import fill
+from threadlog.standin import standing_in_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ _PLAIN = logging.Formatter()  # what logging renders with when a handler has no 
 
 # Handlers that give records away. What comes after them renders.
 _HANDS_ON = ("QueueHandler", "SocketHandler", "MemoryHandler", "HTTPHandler")
+_hands_on: tuple[type, ...] = ()
+
+_MOST_PREFIXES = 256
 
 
 class _Worn(ThreadInfoFormatter):
@@ -48,14 +53,45 @@ class _Worn(ThreadInfoFormatter):
         return getattr(self.wrapped, name)
 
     def _prefix_of(self, record: logging.LogRecord) -> str:
-        claims = _claims  # read once: it may be replaced meanwhile
-        if not claims:
-            return ""  # a copy that outlived the toggle in another's hands shows nothing
-        own = (prefix for prefix in reversed(claims.values()) if prefix is not None)
+        shown = _shown
+        if shown is None or shown.claims is not claims:
+            shown = _show()
         try:
-            return next(own, DEFAULT_PREFIX) % record.__dict__
+            return shown.prefixes[record.thread_info]  # type: ignore[attr-defined]
+        except KeyError:
+            return shown.prefix_of(record)
+
+
+class _Shown:
+    """The prefix that some claims show."""
+
+    def __init__(self, claims: dict[object, str | None]) -> None:
+        self.claims = claims
+        own = [prefix for prefix in claims.values() if prefix is not None]
+        # Without a claim it is a copy that outlived the toggle in another's hands.
+        prefix = own[-1] if own else DEFAULT_PREFIX if claims else ""
+        self._style = logging.PercentStyle(prefix) if prefix else None
+        self._is_of_info = "%(" not in prefix.replace("%(thread_info)s", "")
+        self.prefixes: dict[str, str] = {}  # of a thread_info, if it depends on nothing else
+
+    def prefix_of(self, record: logging.LogRecord) -> str:
+        if self._style is None:
+            return ""
+        try:
+            prefix = fill(self._style, record)
         except Exception:  # "%(native_id)d" of a record from elsewhere, which has none
             return DEFAULT_PREFIX % record.__dict__
+        if self._is_of_info:
+            if len(self.prefixes) >= _MOST_PREFIXES:
+                self.prefixes.clear()
+            self.prefixes[record.thread_info] = prefix  # type: ignore[attr-defined]
+        return prefix
+
+
+def _show() -> _Shown:
+    global _shown
+    _shown = shown = _Shown(claims)
+    return shown
 
 
 class _Patch:
@@ -68,15 +104,18 @@ class _Patch:
         handle, format_ = logging.Handler.handle, logging.Handler.format
         set_formatter = logging.Handler.setFormatter
 
+        @standing_in_for(handle)
         def stamping_handle(self: logging.Handler, record: logging.LogRecord) -> bool:
             prepare(self, record)
             return handle(self, record)
 
+        @standing_in_for(set_formatter)
         def dressing_set_formatter(self: logging.Handler, fmt: logging.Formatter | None) -> None:
             with _locked():  # not between the reading and the writing of another's formatter
                 set_formatter(self, fmt)
                 _dress(self)
 
+        @standing_in_for(format_)
         def steady_format(self: logging.Handler, record: logging.LogRecord) -> str:
             # The one below reads self.formatter twice; in between we may have put None back.
             worn = self.formatter
@@ -95,7 +134,8 @@ class _Patch:
 
 # claim -> its prefix, if it wants one of its own; the newest last. Never changed in place: it is
 # read without the lock, and a free-threaded build's fork may strand a dictionary's own lock.
-_claims: dict[object, str | None] = {}
+claims: dict[object, str | None] = {}
+_shown: _Shown | None = None
 _started = object()  # the claim of start_… and stop_…
 _patch: _Patch | None = None
 _settling = False
@@ -180,14 +220,14 @@ def logging_with_thread_info(*, prefix: str | None = None) -> Iterator[None]:
 
 def is_logging_with_thread_info() -> bool:
     """Return whether any claim is held."""
-    return bool(_claims)
+    return bool(claims)
 
 
 def prepare(handler: logging.Handler, record: logging.LogRecord) -> None:
     """Dress *handler* and stamp *record* if any claim is held: for a `handle` of one's own."""
-    if _claims:
+    if claims:
         worn = handler.formatter
-        if type(worn) is not _Worn or worn.owner != id(handler):
+        if (type(worn) is not _Worn or worn.owner != id(handler)) and _renders(handler):
             _dress(handler)
         stamp(record)
 
@@ -211,12 +251,12 @@ def _release(claim: object) -> None:
 
 
 def _replace_claim(claim: object, new: dict[object, str | None]) -> None:
-    global _claims
+    global claims
     while True:
-        before = _claims
+        before = claims
         after = {key: prefix for key, prefix in before.items() if key is not claim} | new
-        if _claims is before:  # else a signal handler of this thread has toggled in between
-            _claims = after
+        if claims is before:  # else a signal handler of this thread has toggled in between
+            claims = after
             return
 
 
@@ -227,15 +267,15 @@ def _settle(alive: list[logging.Handler]) -> None:
     and stop at any point here; then it leaves the work to what it has interrupted.
     """
     global _patch, _settling
-    while bool(_claims) is (_patch is None) and not _settling:
+    while bool(claims) is (_patch is None) and not _settling:
         _settling = True
         try:
-            if _claims and _patch is None:
+            if claims and _patch is None:
                 _patch = _Patch()
                 alive += _live_handlers()
                 for handler in alive:
                     _dress(handler)
-            elif not _claims and _patch is not None:
+            elif not claims and _patch is not None:
                 alive += _dressed.values()
                 for handler in alive:
                     _undress(handler)
@@ -282,10 +322,13 @@ def _live_handlers() -> Iterator[logging.Handler]:
 
 
 def _renders(handler: logging.Handler) -> bool:
-    handlers = sys.modules.get("logging.handlers")  # not imported: no instance of its classes
-    if handlers is None:
-        return True
-    return not isinstance(handler, tuple(getattr(handlers, name) for name in _HANDS_ON))
+    global _hands_on
+    if not _hands_on:
+        handlers = sys.modules.get("logging.handlers")
+        if handlers is None:  # not imported: no instance of its classes
+            return True
+        _hands_on = tuple(getattr(handlers, name) for name in _HANDS_ON)
+    return not isinstance(handler, _hands_on)
 
 
 def _dress(handler: logging.Handler) -> None:
@@ -293,7 +336,7 @@ def _dress(handler: logging.Handler) -> None:
         return
     with _locked():
         worn = handler.formatter
-        if not _claims:
+        if not claims:
             return
         with contextlib.suppress(Exception):  # a formatter that cannot be set or wrapped stays
             _dressed[id(handler)] = handler  # first: a fork may come in between
@@ -302,7 +345,7 @@ def _dress(handler: logging.Handler) -> None:
                 handler.formatter = _Worn(handler, worn)
             elif worn.owner != id(handler):  # taken over from another together with our coat
                 handler.formatter = _Worn(handler, worn.original)
-        if not _claims:  # stopped by an interrupt in between
+        if not claims:  # stopped by an interrupt in between
             _undress(handler)
 
 

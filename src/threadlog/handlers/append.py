@@ -82,32 +82,21 @@ class AppendFile:
         finally:
             self.unlock()
 
-    def append(self, record: bytes, start: int | None = None) -> None:
+    def append(self, record: bytes, start: int | None = None, *, whole: bool = True) -> int:
         """Write *record* whole. Raises OSError if that cannot be done.
 
-        *start* is where the file ends, if the caller knows because it has the lock.
+        *start* is where the file ends, if the caller knows because it has the lock. Not *whole*, it
+        may be many records at once, of which as much is written as there is room for; how much, is
+        returned. In the middle of another append of this thread it is nothing, and where nobody can
+        look for fragments: then append one by one.
         """
         if self._appending or not self._can_look:
-            self._append_otherwise(record)
-        else:
-            self._append(record, start, complete=True)
-
-    def append_batch(self, records: bytes) -> int:
-        """Write many records at once, or as much of them as there is room for; return how much.
-
-        In the middle of another append of this thread it is nothing, and where nobody can look for
-        fragments: then append one by one.
-        """
-        if self._appending or not self._can_look:
-            return 0
-        return self._append(records, None, complete=False)
-
-    def _append(self, record: bytes, start: int | None, *, complete: bool) -> int:
+            return self._append_otherwise(record) if whole else 0
         descriptor = self._descriptor
         self._appending = True
         try:
             written = os.write(descriptor, record)
-            if written != len(record) and complete:
+            if written != len(record) and whole:
                 written = self._complete(record, written)
             end = os.lseek(descriptor, 0, os.SEEK_CUR) if start is None else start + written
             if self._outer_end is None or start is not None:
@@ -123,7 +112,7 @@ class AppendFile:
         finally:
             self._appending = False
 
-    def _append_otherwise(self, record: bytes) -> None:
+    def _append_otherwise(self, record: bytes) -> int:
         """Append to what cannot be looked at, or in the middle of an append of this thread."""
         if not self._can_look:
             locks = not capabilities.APPENDS_IN_ONE_PIECE and self.is_regular and not self._locked
@@ -133,7 +122,7 @@ class AppendFile:
             finally:
                 if locked:
                     self.unlock()
-            return
+            return len(record)
         if self._outer_end is None:
             here = os.lseek(self._descriptor, 0, os.SEEK_CUR)
             if here != self._end:  # the one that is interrupted has written, up to here
@@ -141,6 +130,7 @@ class AppendFile:
         self._write(record)
         self._end = os.lseek(self._descriptor, 0, os.SEEK_CUR)
         self._look_before(self._end - len(record), record)
+        return len(record)
 
     def _write(self, record: bytes) -> None:
         written = os.write(self._descriptor, record)

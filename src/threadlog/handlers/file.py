@@ -97,6 +97,7 @@ class FileHandler(logging.FileHandler):
     _kept_permissions: int | None = None  # of the file that was here before
     _opened_once = False
     _lost: _Lost | None = None
+    _shared: logging.Formatter | None = None  # a formatter that several threads may call at once
     _unfinished = False  # there is something to do once the lock is released
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -242,7 +243,7 @@ class FileHandler(logging.FileHandler):
             if time.monotonic() - self._followed >= self._follow_after:
                 stream = self._current_stream()
             if has_it and type(stream) is AppendFile:
-                return stream.append_batch(data)
+                return stream.append(data, whole=False)
         return 0
 
     def _finish(self, record: logging.LogRecord) -> None:  # noqa: ARG002  a subclass reports by it
@@ -251,8 +252,11 @@ class FileHandler(logging.FileHandler):
 
     def format(self, record: logging.LogRecord) -> str:
         formatter = self.formatter or _PLAIN  # read once: the toggle may change it meanwhile
-        if type(formatter) is _Formatter or _keeps_nothing(formatter):
+        if type(formatter) is _Formatter:
             return render(formatter, record)
+        if formatter is self._shared or _keeps_nothing(formatter):
+            self._shared = formatter
+            return formatter.format(record)
         with turn(self._formatting):
             return formatter.format(record)
 

@@ -1,0 +1,41 @@
+"""Functions in the place of `logging`'s own."""
+
+from __future__ import annotations
+
+import logging
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType
+    from typing import Any, TypeVar
+
+    Function = TypeVar("Function", bound=Callable[..., Any])
+
+_source = logging.Logger._log.__code__.co_filename
+
+
+def standing_in_for(standard: Any) -> Callable[[Function], Function]:
+    """Have a function look like *standard*, one of `logging`'s, in the stack.
+
+    Whoever searches the stack for the caller of a logging call skips the frames of logging, which
+    it tells by the file: `Logger.findCaller` does, `warnings` and the handlers that other logging
+    packages recommend to take over from this one. Ours are to be skipped likewise. In a traceback
+    the last line stands for the last one of *standard*. (Its lines count as logging's with
+    coverage, too.)
+    """
+
+    def decorate(function: Function) -> Function:
+        code: CodeType = function.__code__
+        theirs: CodeType | None = getattr(standard, "__code__", None)
+        first = code.co_firstlineno
+        if theirs is not None:
+            first = max(1, first + _last_line(theirs) - _last_line(code))
+        function.__code__ = code.replace(co_filename=_source, co_firstlineno=first)
+        return function
+
+    return decorate
+
+
+def _last_line(code: CodeType) -> int:
+    return max(line for _, _, line in code.co_lines() if line is not None)
