@@ -8,7 +8,7 @@ RUN = $(VENV)/bin/python
 PIP = $(if $(shell ls $(VENV)/bin/pip 2>/dev/null),$(RUN) -m pip,$(PYTHON) -m pip --python $(RUN)) \
 	--disable-pip-version-check --quiet
 
-.PHONY: demo test integration lint docs bench clean
+.PHONY: demo test integration lint docs bench bench-quick instructions clean
 
 demo: $(VENV)/installed-demo  ## run the main job: a sum and a word count in threads
 	$(RUN) -m threadlog demo
@@ -30,13 +30,15 @@ lint: $(VENV)/installed-test $(VENV)/installed-lint  ## ruff and mypy --strict
 docs: $(VENV)/installed-demo $(VENV)/installed-docs  ## build the documentation, warnings are errors
 	$(RUN) -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
 
-bench: $(VENV)/installed-demo $(VENV)/installed-bench  ## ratios, side by side
-	$(RUN) bench/import_cost.py
-	$(RUN) bench/work_items.py
-	$(RUN) bench/file_handlers.py
-	$(RUN) bench/shared_file.py
-	$(RUN) bench/queue_handler.py
-	$(RUN) bench/children.py
+bench: $(VENV)/installed-bench  ## ratios, side by side: a table, and docs/performance.md from it
+	$(RUN) bench --save
+	$(RUN) bench/report.py
+
+bench-quick: $(VENV)/installed-bench  ## the same, less exact: the table, in two minutes
+	$(RUN) bench --quick
+
+instructions: $(VENV)/installed-demo  ## count what a record takes, by valgrind, and compare to limits
+	$(RUN) bench/instructions.py
 
 $(VENV)/installed-demo: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --editable .
@@ -48,6 +50,10 @@ $(VENV)/installed-test: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/installed-integration: pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --editable '.[test,integration]'
+	@touch $@
+
+$(VENV)/installed-bench: pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --editable '.[bench]'
 	@touch $@
 
 $(VENV)/installed-%: %/requirements.txt | $(VENV)/bin/python

@@ -1,14 +1,13 @@
-"""What `import threadlog` costs beside `import logging`: fresh interpreters, in turn.
+"""What `import threadlog` costs beside `import logging`: fresh interpreters, in turn."""
 
-Target: at most 1.5 times.
-"""
-
-import platform
-import statistics
+import functools
 import subprocess
 import sys
 
-RUNS = 40
+import measure
+
+QUESTION = "The import"
+ROUNDS = 40
 
 
 def seconds(module: str) -> float:
@@ -20,14 +19,13 @@ def seconds(module: str) -> float:
 
 
 def main() -> None:
-    for module in ("logging", "threadlog"):  # the bytecode is written before the clock runs
-        seconds(module)
-    pairs = [(seconds("threadlog"), seconds("logging")) for _ in range(RUNS)]
-    ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
-    print(f"Python {platform.python_version()}, {RUNS} pairs, medians")
-    print(f"import logging    {theirs * 1e3:7.2f} ms")
-    print(f"import threadlog  {ours * 1e3:7.2f} ms")
-    print(f"ratio             {statistics.median(a / b for a, b in pairs):7.2f}  (target: 1.5)")
+    arguments = measure.arguments(__doc__)
+    names = ("import logging", "import threadlog")
+    ways = {name: functools.partial(seconds, name.removeprefix("import ")) for name in names}
+    measure.by_stopwatch(ways, 1)  # the bytecode is written before the clock runs
+    results = measure.by_stopwatch(ways, 10 if arguments.quick else ROUNDS)
+    theirs, ours = names
+    measure.hand_in(arguments, [measure.compare(QUESTION, results, ours, theirs, at_most=1.5)])
 
 
 if __name__ == "__main__":

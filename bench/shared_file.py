@@ -1,159 +1,153 @@
-"""How many records per second four processes bring into one file: the file handlers beside
-concurrent-log-handler and loguru's `enqueue=True`, each set up as its documentation recommends.
+"""How many records per second four processes bring into one file: the file handlers beside the
+usual ways.
 
-Targets: at least 5 times concurrent-log-handler, at least 10 times loguru. `--fast` for a quick
-look.
-
-pyperf measures what one process does, over and over. Here the clock runs from a barrier that all
-processes pass together to the end of the last of them, and until loguru's queue is empty. So this
-is a stop-watch: the contenders alternate round by round, for the machine is never quiet for long,
-and the median of the rounds counts. Each round has processes of its own, and a new folder. When the
-clock has stopped, all records are looked for in the files; what is missing is printed.
-
-`logging.FileHandler` is for comparison, it is not safe: it loses no record of this size as long as
-nobody is killed, forks beside a thread that logs, or moves the file.
+By a stop-watch: from a barrier that all processes pass together until the last of them has returned
+from its last call, and until no record waits in any queue. When the clock has stopped, all
+records are looked for in the files. The processes are forked from one that has no thread but the
+contender's own.
 """
 
-import argparse
 import contextlib
+import functools
 import logging
+import logging.handlers
 import multiprocessing
-import os
-import platform
 import re
-import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
-from pathlib import Path
+from contextlib import AbstractContextManager
 from typing import Any
 
-import loguru
-from concurrent_log_handler import ConcurrentRotatingFileHandler
+import contenders as who
+import measure
 
-import threadlog.handlers
-
+QUESTION = "4 processes into one file"
 PROCESSES = 4
 RECORDS = 20_000  # of each process
-ROUNDS = 7
-WAIT = 300  # seconds: whoever takes longer has failed
-FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-LOGURU_FORMAT = "{time:YYYY-MM-DD HH:mm:ss,SSS} {level} {name}: {message}"
-SIZE = {"maxBytes": 2_000_000, "backupCount": 5}  # two rollovers, and all records are kept
-DISK = "/var/tmp" if os.path.isdir("/var/tmp") else None  # /tmp may be memory
-
-Log = Callable[[int, int], None]  # of process, record
-Contender = Callable[[str], Iterator[Callable[[], Log]]]
+ROUNDS = 8
 context: Any = multiprocessing.get_context("fork")
 
+Begin = Callable[[], AbstractContextManager[Any]]  # in each process, for its logger
+Drain = Callable[[], None]
+Contender = Callable[[str], AbstractContextManager[tuple[Begin, Drain]]]
 
-def with_handler(cls: Callable[..., logging.Handler], **options: Any) -> Contender:
-    """A handler made in each process, as concurrent-log-handler wants it."""
 
-    def contender(path: str) -> Iterator[Callable[[], Log]]:
-        def begin() -> Log:
-            handler = cls(path, **options)
-            handler.setFormatter(logging.Formatter(FORMAT))
-            logger = logging.getLogger("shared_file")
-            logger.setLevel(logging.INFO)
-            logger.addHandler(handler)
-            return lambda process, record: logger.info("process %d record %d", process, record)
+def in_each_process(name: str) -> Contender:
+    """What each process sets up for itself, and whose returned calls have written."""
 
-        yield begin
+    @contextlib.contextmanager
+    def contender(path: str) -> Iterator[tuple[Begin, Drain]]:
+        yield functools.partial(who.IN_PROCESS[name], path), lambda: None
 
     return contender
 
 
-def with_loguru(path: str) -> Iterator[Callable[[], Log]]:
+@contextlib.contextmanager
+def with_loguru(path: str) -> Iterator[tuple[Begin, Drain]]:
     """A logger that the processes inherit, and a thread in their parent that writes for them."""
-    logger = loguru.logger
-    logger.remove()
-    logger.add(path, format=LOGURU_FORMAT, enqueue=True)
-    yield lambda: lambda process, record: logger.info("process {} record {}", process, record)
-    logger.complete()  # returns when the queue is empty
+    with who.with_loguru(path, enqueue=True) as logger:
+
+        @contextlib.contextmanager
+        def begin() -> Iterator[Any]:
+            yield logger
+            logger.complete()
+
+        yield begin, logger.complete
 
 
+@contextlib.contextmanager
+def with_queue(path: str) -> Iterator[tuple[Begin, Drain]]:
+    # logging cookbook, "Logging to a single file from multiple processes"; the listener is a
+    # logging.handlers.QueueListener, as the end of that section has it.
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter(who.FORMAT))
+    records = context.Queue(-1)
+    listener = logging.handlers.QueueListener(records, handler)
+
+    @contextlib.contextmanager
+    def begin() -> Iterator[logging.Logger]:
+        with who.attached(logging.handlers.QueueHandler(records)) as logger:
+            logger.handlers[0].setFormatter(None)
+            yield logger
+        records.close()
+        records.join_thread()  # as at the end of a process: until its records are in the pipe
+
+    listener.start()
+    yield begin, listener.stop
+    handler.close()
+
+
+SAFE_OURS = (who.FAST_SHOWN, who.FAST_SIZE_SHOWN)
 CONTENDERS: dict[str, Contender] = {
-    "threadlog FileHandler": with_handler(threadlog.handlers.FileHandler),
-    "threadlog RotatingFileHandler": with_handler(threadlog.handlers.RotatingFileHandler, **SIZE),
-    "logging.FileHandler (not safe)": with_handler(logging.FileHandler),
-    "concurrent-log-handler": with_handler(ConcurrentRotatingFileHandler, **SIZE),
-    "loguru enqueue=True": with_loguru,
+    **{name: in_each_process(name) for name in (*SAFE_OURS, who.LOGGING)},
+    who.LOGGING_PROCESSES: with_queue,
 }
+if who.CONCURRENT in who.IN_PROCESS:
+    CONTENDERS[who.CONCURRENT] = in_each_process(who.CONCURRENT)
+if who.LOGURU in who.IN_PROCESS:
+    CONTENDERS[who.LOGURU_QUEUE] = with_loguru
 
 
-def work(number: int, begin: Callable[[], Log], barrier: Any, records: int) -> None:
-    log = begin()
-    barrier.wait(WAIT)
-    for record in range(records):
-        log(number, record)
+def work(name: str, number: int, begin: Begin, barrier: Any, records: int) -> None:
+    message = who.message(name, "process %d record %d")
+    with begin() as logger:
+        barrier.wait(measure.WAIT)
+        for record in range(records):
+            logger.info(message, number, record)
+    barrier.wait(measure.WAIT)
 
 
-def one_round(name: str, path: str, records: int, connection: Any) -> None:
-    """In a process of its own, that the next contender inherits nothing."""
-    contender = CONTENDERS[name](path)
-    begin = next(contender)
-    barrier = context.Barrier(PROCESSES + 1)
-    workers = [
-        context.Process(target=work, args=(number, begin, barrier, records))
-        for number in range(PROCESSES)
-    ]
-    for worker in workers:
-        worker.start()
-    barrier.wait(WAIT)
-    start = time.perf_counter()
-    for worker in workers:
-        worker.join(WAIT)
-    with contextlib.suppress(StopIteration):
-        next(contender)
-    connection.send(time.perf_counter() - start)
+def one_round(name: str, path: str, processes: int, records: int) -> float:
+    """Return how many seconds *processes* take for so many records each."""
+    with CONTENDERS[name](path) as (begin, drain):
+        barrier = context.Barrier(processes + 1)
+        workers = [
+            context.Process(target=work, args=(name, number, begin, barrier, records))
+            for number in range(processes)
+        ]
+        for worker in workers:
+            worker.start()
+        barrier.wait(measure.WAIT)
+        start = time.perf_counter()
+        barrier.wait(measure.WAIT)
+        drain()
+        seconds = time.perf_counter() - start
+        for worker in workers:
+            worker.join(measure.WAIT)
+    return seconds
 
 
-def measured(name: str, records: int) -> tuple[float, int]:
-    """Return the records per second of one round, and how many of them are missing."""
-    with tempfile.TemporaryDirectory(dir=DISK) as folder:
-        receiver, sender = context.Pipe(duplex=False)
-        path = os.path.join(folder, "app.log")
-        process = context.Process(target=one_round, args=(name, path, records, sender))
-        process.start()
-        if not receiver.poll(WAIT):
-            process.kill()
-            raise TimeoutError(f"{name} took longer than {WAIT} seconds")
-        seconds = receiver.recv()
-        found = set()
-        for file in Path(folder).glob("*.log*"):
-            found |= set(re.findall(rb"process \d record \d+$", file.read_bytes(), re.MULTILINE))
-        process.join(WAIT)
-    total = PROCESSES * records
-    return total / seconds, total - len(found)
+def records_per_second(name: str, processes: int, records: int) -> float:
+    total = processes * records
+    with measure.log_path() as path:
+        seconds: float = measure.in_a_process(
+            one_round, name, path, processes, records, method="fork"
+        )
+        found = re.findall(rb"process \d record \d+$", measure.written(path), re.MULTILINE)
+    if not len(found) == len(set(found)) == total:
+        raise RuntimeError(
+            f"{name}: {total} records were logged, {len(found)} are there,"
+            f" {len(set(found))} different"
+        )
+    return total / seconds
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
-    parser.add_argument("--fast", action="store_true", help="fewer records and rounds")
-    fast = parser.parse_args().fast
-    records, rounds = (RECORDS // 10, 3) if fast else (RECORDS, ROUNDS)
-    load = os.getloadavg()[0]
-    rates: dict[str, list[float]] = {name: [] for name in CONTENDERS}
-    lost = dict.fromkeys(CONTENDERS, 0)
-    for _ in range(rounds):
-        for name in CONTENDERS:
-            rate, missing = measured(name, records)
-            rates[name].append(rate)
-            lost[name] += missing
-    peers = ", ".join(f"{name} {version(name)}" for name in ("concurrent-log-handler", "loguru"))
-    print(f"Python {platform.python_version()}, {peers}")
-    print(f"{os.cpu_count()} CPUs, load {load:.1f} before")
-    print(f"{PROCESSES} processes, {records} records each, medians of {rounds} rounds")
-    medians = {name: statistics.median(rates[name]) for name in CONTENDERS}
-    for name, rate in medians.items():
-        spread = f"{min(rates[name]):7,.0f} to {max(rates[name]):7,.0f}"
-        print(f"{name:32} {rate:8,.0f} records/s ({spread}), lost {lost[name]}")
-    for peer, target in (("concurrent-log-handler", 5), ("loguru enqueue=True", 10)):
-        for ours in ("threadlog FileHandler", "threadlog RotatingFileHandler"):
-            ratio = medians[ours] / medians[peer]
-            print(f"{ours} / {peer}: {ratio:.1f}  (target: {target})")
+    arguments = measure.arguments(__doc__)
+    rounds, records = (2, RECORDS // 5) if arguments.quick else (ROUNDS, RECORDS)
+    results = measure.by_stopwatch(
+        {n: functools.partial(records_per_second, n, PROCESSES, records) for n in CONTENDERS},
+        rounds,
+    )
+    targets = {who.CONCURRENT: 8, who.LOGURU_QUEUE: 15, who.LOGGING_PROCESSES: 6}
+    rows = [
+        measure.compare(QUESTION, results, ours, theirs, "records/s", at_least=least)
+        for theirs, target in targets.items()
+        for ours, least in ((who.FAST_SHOWN, target), (who.FAST_SIZE_SHOWN, None))
+        if theirs in results
+    ]
+    rows.append(measure.compare(QUESTION, results, who.FAST_SHOWN, who.LOGGING, "records/s"))
+    measure.hand_in(arguments, rows)
 
 
 if __name__ == "__main__":
