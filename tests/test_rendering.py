@@ -11,7 +11,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from threadlog import rendering
-from threadlog.rendering import render
 
 FORMATS = {
     "%": [
@@ -54,6 +53,12 @@ def zone(name):
         else:
             os.environ["TZ"] = before
         time.tzset()
+
+
+def render(formatter, record):
+    """Return the text, by the standard formatter where that is left to it."""
+    text = rendering.render(formatter, record)
+    return formatter.format(record) if text is None else text
 
 
 def make_record(msg="hello %s", args=("world",), created=None, **fields):

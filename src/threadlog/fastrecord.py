@@ -13,10 +13,11 @@ _FIELDS = (
 
 
 class LogRecord(logging.LogRecord):
-    """A `logging.LogRecord` that its maker has filled.
+    """A `logging.LogRecord` that is filled by its maker.
 
-    Why a class of its own: the first of its instances has all fields that one may ever have, so
-    that the interpreter keeps them without a dictionary, until somebody asks for one.
+    It is a class of its own for the interpreter's sake: the first instance of a class decides which
+    attributes the others have room for without a dictionary. (That is tried with `logging`'s own
+    class, too, in vain if records of it are there already.)
     """
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -24,6 +25,11 @@ class LogRecord(logging.LogRecord):
         return copyreg.__newobj__, (logging.LogRecord,), self.__dict__  # type: ignore[attr-defined]
 
 
-_first: LogRecord = object.__new__(LogRecord)
-for _name in _FIELDS.split():
-    setattr(_first, _name, None)
+def _make_room(cls: type[logging.LogRecord]) -> None:
+    first: logging.LogRecord = object.__new__(cls)
+    for name in _FIELDS.split():
+        setattr(first, name, None)
+
+
+_make_room(LogRecord)
+_make_room(logging.LogRecord)

@@ -6,6 +6,10 @@ import logging
 
 from threadlog import identity
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 class ThreadInfoFilter(logging.Filter):
     """Stamps every record with the identity of the thread that logs. It vetoes nothing.
@@ -34,25 +38,32 @@ def stamp(record: logging.LogRecord) -> None:
     None for what is not known, and a `thread_info` with `tid ?`. To tell, the record's own
     `thread`, `threadName` and `process` are compared with the running thread's.
     """
-    # Asked of the record: it has no dictionary until somebody wants one.
+    # Asked of the record, not of its dictionary: it has none before somebody wants one.
     if hasattr(record, "thread_info") and hasattr(record, "native_id"):
         return
-    fields = record.__dict__
     who = identity.current()
     if (
-        fields["thread"] == who.thread
-        and fields["process"] == who.process
-        and fields["threadName"] == who.threadName
-        and fields["processName"] == who.processName
-        and fields.get("taskName") in (None, who.taskName)
-        and "thread_info" not in fields
-        and "native_id" not in fields
-        and "thread_number" not in fields
-        and "work_item" not in fields
-        and "log_context" not in fields
+        record.thread == who.thread
+        and record.process == who.process
+        and record.threadName == who.threadName
+        and record.processName == who.processName
+        and getattr(record, "taskName", None) in (None, who.taskName)
+        and not hasattr(record, "thread_info")
+        and not hasattr(record, "native_id")
+        and not hasattr(record, "thread_number")
+        and not hasattr(record, "work_item")
+        and not hasattr(record, "log_context")
     ):  # as it nearly always is
-        fields.update(who.added)
-    elif (
+        made: Any = record
+        made.native_id = who.native_id
+        made.thread_number = who.thread_number
+        made.taskName = who.taskName
+        made.work_item = who.work_item
+        made.log_context = who.log_context
+        made.thread_info = who.thread_info
+        return
+    fields = record.__dict__
+    if (
         record.thread in (who.thread, None)
         and record.process in (who.process, None)
         and record.threadName in (who.threadName, None)

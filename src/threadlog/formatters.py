@@ -6,7 +6,7 @@ import logging
 
 from threadlog.escape import escape_line
 from threadlog.filters import stamp
-from threadlog.rendering import fill, render, render_plainly
+from threadlog.rendering import fill, render
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,19 +104,17 @@ class ThreadInfoFormatter(logging.Formatter):
                     setattr(self, name, getattr(wrapped, name))
 
     def format(self, record: logging.LogRecord) -> str:
-        if not hasattr(record, "native_id"):
-            stamp(record)
-        if self.wrapped is not None:
-            text = self._with_prefix(record, render(self.wrapped, record))
+        stamp(record)
+        wrapped = self.wrapped
+        if wrapped is not None:
+            text = render(wrapped, record) or wrapped.format(record)
         else:
-            text = self._rendered_alone(record)
-        return escape_line(text) if self.escape else text
-
-    def _rendered_alone(self, record: logging.LogRecord) -> str:
-        text = render_plainly(self, record, ThreadInfoFormatter, _OWN_ATTRIBUTES)
+            text = render(self, record, ThreadInfoFormatter, _OWN_ATTRIBUTES)
         if text is None:
-            return super().format(record)  # calls formatMessage
-        return self._with_prefix(record, text)
+            text = super().format(record)  # calls formatMessage
+        else:
+            text = self._with_prefix(record, text)
+        return escape_line(text) if self.escape else text
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Render prefix and message, without traceback. Handlers like rich's call it alone."""

@@ -58,24 +58,18 @@ class _Layout:
         self.fetch = fetch if len(names) > 1 else lambda record: (fetch(record),)
 
 
-def render(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    """Return `formatter.format(record)`, sooner if *formatter* is a plain `logging.Formatter`."""
-    text = render_plainly(formatter, record, _Formatter, _PLAIN_ATTRIBUTES)
-    return formatter.format(record) if text is None else text
-
-
-def render_plainly(
+def render(
     formatter: logging.Formatter,
     record: logging.LogRecord,
-    cls: type[logging.Formatter],
-    attributes: int,
+    cls: type[logging.Formatter] = _Formatter,
+    attributes: int = _PLAIN_ATTRIBUTES,
 ) -> str | None:
-    """Return what a plain `logging.Formatter` of the style and datefmt of *formatter* renders.
+    """Return what `format` of *formatter* does, if that is a plain `logging.Formatter`.
 
-    None: that is left to `formatter.format`, because something is done in its own way by a subclass
-    of *cls*, an instance with more than so many *attributes*, a patch of `logging.Formatter`, or a
-    style, or because there is an exception to render. `record.message` and `record.asctime` are set
-    as `format` sets them. Thread-safe and fork-safe.
+    None: that is left to `format`, because something is done in its own way by a subclass of *cls*,
+    an instance with other than so many *attributes*, a patch of the class, or a style, or because
+    there is an exception to render. `record.message` and `record.asctime` are set as `format` sets
+    them. Thread-safe and fork-safe.
     """
     if (
         type(formatter) is not cls

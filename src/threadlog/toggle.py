@@ -19,7 +19,7 @@ import weakref
 from threadlog.filters import stamp
 from threadlog.formatters import DEFAULT_PREFIX, ThreadInfoFormatter
 from threadlog.nearest import did_you_mean
-from threadlog.rendering import fill
+from threadlog.rendering import fill, render
 from threadlog.standin import standing_in_for
 
 TYPE_CHECKING = False
@@ -52,14 +52,25 @@ class _Worn(ThreadInfoFormatter):
             raise AttributeError(name)
         return getattr(self.wrapped, name)
 
+    def format(self, record: logging.LogRecord) -> str:
+        if not hasattr(record, "native_id"):
+            stamp(record)
+        wrapped: Any = self.wrapped
+        text = render(wrapped, record)
+        if text is None:
+            return self._with_prefix(record, wrapped.format(record))
+        info = record.thread_info  # type: ignore[attr-defined]
+        prefix = _shown.prefixes.get(info)
+        if prefix is None or info in text or _shown.claims is not claims:
+            return self._with_prefix(record, text)
+        return prefix + text
+
     def _prefix_of(self, record: logging.LogRecord) -> str:
+        global _shown
         shown = _shown
-        if shown is None or shown.claims is not claims:
-            shown = _show()
-        try:
-            return shown.prefixes[record.thread_info]  # type: ignore[attr-defined]
-        except KeyError:
-            return shown.prefix_of(record)
+        if shown.claims is not claims:
+            _shown = shown = _Shown(claims)
+        return shown.prefix_of(record)
 
 
 class _Shown:
@@ -86,12 +97,6 @@ class _Shown:
                 self.prefixes.clear()
             self.prefixes[record.thread_info] = prefix  # type: ignore[attr-defined]
         return prefix
-
-
-def _show() -> _Shown:
-    global _shown
-    _shown = shown = _Shown(claims)
-    return shown
 
 
 class _Patch:
@@ -135,7 +140,7 @@ class _Patch:
 # claim -> its prefix, if it wants one of its own; the newest last. Never changed in place: it is
 # read without the lock, and a free-threaded build's fork may strand a dictionary's own lock.
 claims: dict[object, str | None] = {}
-_shown: _Shown | None = None
+_shown = _Shown(claims)
 _started = object()  # the claim of start_… and stop_…
 _patch: _Patch | None = None
 _settling = False
@@ -229,7 +234,8 @@ def prepare(handler: logging.Handler, record: logging.LogRecord) -> None:
         worn = handler.formatter
         if (type(worn) is not _Worn or worn.owner != id(handler)) and _renders(handler):
             _dress(handler)
-        stamp(record)
+        if not hasattr(record, "native_id"):
+            stamp(record)
 
 
 def own_formatter(handler: logging.Handler) -> logging.Formatter | None:

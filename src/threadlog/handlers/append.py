@@ -20,6 +20,7 @@ for _name in ("O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
     _COMMON |= getattr(os, _name, 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NEWLINE = b"\n"
+_HERE = os.SEEK_CUR
 
 _YIELDS = 20  # as often another is let run before we sleep
 _PAUSE = 0.0001  # seconds between further attempts
@@ -98,12 +99,13 @@ class AppendFile:
             written = os.write(descriptor, record)
             if written != len(record) and whole:
                 written = self._complete(record, written)
-            end = os.lseek(descriptor, 0, os.SEEK_CUR) if start is None else start + written
-            if self._outer_end is None or start is not None:
-                before, self._end = self._end, end
-            else:  # we were interrupted after the write
-                before, end = -1, self._outer_end
-            self._outer_end = None
+            end = os.lseek(descriptor, 0, _HERE) if start is None else start + written
+            before, self._end = self._end, end
+            if self._outer_end is not None:
+                if start is None:  # we were interrupted after the write
+                    self._end = before
+                    before, end = -1, self._outer_end
+                self._outer_end = None
             if end - written != before:
                 self._look_before(end - written, record[:written])
             if written != len(record):

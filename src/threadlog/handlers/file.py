@@ -96,9 +96,6 @@ class FileHandler(logging.FileHandler):
     # Defaults stand here: an instance of more than 30 attributes is slower to read.
     _kept_permissions: int | None = None  # of the file that was here before
     _opened_once = False
-    _lost: _Lost | None = None
-    _shared: logging.Formatter | None = None  # a formatter that several threads may call at once
-    _unfinished = False  # there is something to do once the lock is released
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -141,6 +138,9 @@ class FileHandler(logging.FileHandler):
         self.follow_symlinks = follow_symlinks
         self._formatting = threading.RLock()  # for a formatter that may keep something
         self._followed = 0.0  # when the path was last looked at
+        self._shared: logging.Formatter | None = None  # a formatter that threads may share
+        self._lost: _Lost | None = None
+        self._unfinished = False  # there is something to do once the lock is released
 
     def _begin(self, delay: bool) -> None:
         if self.encoding == "locale":  # open() knows it, no codec does
@@ -252,9 +252,9 @@ class FileHandler(logging.FileHandler):
 
     def format(self, record: logging.LogRecord) -> str:
         formatter = self.formatter or _PLAIN  # read once: the toggle may change it meanwhile
-        if type(formatter) is _Formatter:
-            return render(formatter, record)
-        if formatter is self._shared or _keeps_nothing(formatter):
+        if formatter is self._shared:
+            return render(formatter, record) or formatter.format(record)
+        if type(formatter) is _Formatter or _keeps_nothing(formatter):
             self._shared = formatter
             return formatter.format(record)
         with turn(self._formatting):
