@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import sys
+import sysconfig
 from pathlib import Path
 
 from guarantees import NOTES, guarantees
@@ -41,6 +42,7 @@ def about() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "build": build(),
+        "optimized": "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or ""),
         "system": f"{platform.system()} {platform.release()}",
         "processor": processor(),
         "cpus": os.cpu_count(),
@@ -170,8 +172,9 @@ def amount(x: float) -> str:
 def versions(about: dict[str, Any]) -> str:
     peers = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     gil = " without the GIL" if about["build"].endswith("t") else ""
+    plain = "" if about["optimized"] else " (built without profile-guided optimization)"
     return (
-        f"Python {about['python']}{gil}, {about['system']}, {about['cpus']} CPUs"
+        f"Python {about['python']}{gil}{plain}, {about['system']}, {about['cpus']} CPUs"
         f" ({about['processor']}); {peers}"
     )
 
