@@ -81,7 +81,8 @@ class Logger(_Logger):
             or not logging.logMultiprocessing
             or (_KNOWS_TASKS and not logging.logAsyncioTasks)  # type: ignore[attr-defined]
         ):
-            _Logger._log(self, level, msg, args, exc_info, extra, stack_info, stacklevel)
+            options = _given(exc_info, extra, stack_info, stacklevel)
+            _Logger._log(self, level, msg, args, **options)
             return
         frame = _getframe(1)
         code = frame.f_code
@@ -152,15 +153,20 @@ class RootLogger(Logger, _RootLogger):
     """The root logger, likewise."""
 
 
-_FAST: dict[type[_Logger], type[Logger]] = {_Logger: Logger, _RootLogger: RootLogger}
-_STANDARD: dict[type[_Logger], type[_Logger]] = {fast: own for own, fast in _FAST.items()}
-
-# All of this changes under logging's own lock only, as the loggers do.
-_lock = logging._lock  # type: ignore[attr-defined]
-_claims: set[object] = set()
-_started = object()  # the claim of start_… and stop_…
-_made: list[weakref.ref[_Logger]] = []  # fast loggers
-_get_logger = logging.Manager.getLogger
+def _given(exc_info: Any, extra: Any, stack_info: Any, stacklevel: Any) -> dict[str, Any]:
+    """Return those that are not the default: whoever replaces `_log` may not know the others."""
+    options = {
+        "exc_info": exc_info,
+        "extra": extra,
+        "stack_info": stack_info,
+        "stacklevel": stacklevel,
+    }
+    defaults = (None, None, False, 1)
+    return {
+        name: value
+        for (name, value), default in zip(options.items(), defaults, strict=True)
+        if value is not default
+    }
 
 
 def _place(frame: FrameType) -> Place:
@@ -182,28 +188,17 @@ def _add(extra: Mapping[str, object], fields: dict[str, object]) -> None:
         fields[key] = extra[key]
 
 
-@functools.wraps(_get_logger)
-def _getLogger(self: logging.Manager, name: str) -> _Logger:
-    logger = _get_logger(self, name)
-    if type(logger) in _FAST:
-        with _lock:
-            if _claims:
-                _make_fast(logger)
-    return logger
+# On and off.
 
+_FAST: dict[type[_Logger], type[Logger]] = {_Logger: Logger, _RootLogger: RootLogger}
+_STANDARD: dict[type[_Logger], type[_Logger]] = {fast: own for own, fast in _FAST.items()}
 
-def _make_fast(logger: _Logger) -> None:
-    """Give *logger* the fast class, unless it is the program's own or has been given own ways."""
-    fast = _FAST.get(type(logger))
-    if fast is not None and _LEFT_OUT.isdisjoint(logger.__dict__):
-        logger.__class__ = fast
-        _made.append(weakref.ref(logger))
-
-
-def _make_standard(logger: _Logger) -> None:
-    own = _STANDARD.get(type(logger))
-    if own is not None:
-        logger.__class__ = own
+# All of this changes under logging's own lock only, as the loggers do.
+_lock = logging._lock  # type: ignore[attr-defined]
+_claims: set[object] = set()
+_started = object()  # the claim of start_… and stop_…
+_made: list[weakref.ref[_Logger]] = []  # fast loggers
+_get_logger: tuple[Any, Any] | None = None  # what stands in its place, and what stood there before
 
 
 def start_fast_logging() -> None:
@@ -247,23 +242,57 @@ def fast_logging() -> Iterator[None]:
 
 
 def _claim(claim: object) -> None:
+    global _get_logger
     with _lock:
         _claims.add(claim)
-        logging.Manager.getLogger = _getLogger  # type: ignore[method-assign]
+        if _get_logger is None:
+            before = logging.Manager.getLogger
+            _get_logger = (_making_fast(before), before)
+            logging.Manager.getLogger = _get_logger[0]  # type: ignore[method-assign]
         for logger in [logging.root, *logging.root.manager.loggerDict.values()]:
             if isinstance(logger, _Logger):
                 _make_fast(logger)
 
 
 def _release(claim: object) -> None:
+    global _get_logger
     with _lock:
         _claims.discard(claim)
-        if _claims:
+        if _claims or _get_logger is None:
             return
-        if logging.Manager.getLogger is _getLogger:  # else another has wrapped it: it stays
-            logging.Manager.getLogger = _get_logger  # type: ignore[method-assign]
+        ours, before = _get_logger
+        _get_logger = None
+        if logging.Manager.getLogger is ours:  # else another has wrapped it: it stays
+            logging.Manager.getLogger = before  # type: ignore[method-assign]
         for reference in _made:
             logger = reference()
             if logger is not None:
                 _make_standard(logger)
         _made.clear()
+
+
+def _making_fast(get_logger: Any) -> Any:
+    @functools.wraps(get_logger)
+    def getLogger(self: logging.Manager, name: str) -> _Logger:
+        logger: _Logger = get_logger(self, name)
+        if type(logger) in _FAST:
+            with _lock:
+                if _claims:
+                    _make_fast(logger)
+        return logger
+
+    return getLogger
+
+
+def _make_fast(logger: _Logger) -> None:
+    """Give *logger* the fast class, unless it is the program's own or has been given own ways."""
+    fast = _FAST.get(type(logger))
+    if fast is not None and _LEFT_OUT.isdisjoint(logger.__dict__):
+        logger.__class__ = fast
+        _made.append(weakref.ref(logger))
+
+
+def _make_standard(logger: _Logger) -> None:
+    own = _STANDARD.get(type(logger))
+    if own is not None:
+        logger.__class__ = own

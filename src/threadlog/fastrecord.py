@@ -22,7 +22,8 @@ class LogRecord(logging.LogRecord):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Be an ordinary record once copied or pickled: whoever reads it may not have threadlog."""
-        return copyreg.__newobj__, (logging.LogRecord,), self.__dict__  # type: ignore[attr-defined]
+        ordinary = (logging.LogRecord, object, None)
+        return copyreg._reconstructor, ordinary, self.__dict__  # type: ignore[attr-defined]
 
 
 def _make_room(cls: type[logging.LogRecord]) -> None:

@@ -107,13 +107,11 @@ class ThreadInfoFormatter(logging.Formatter):
         stamp(record)
         wrapped = self.wrapped
         if wrapped is not None:
-            text = render(wrapped, record) or wrapped.format(record)
+            text = self._with_prefix(record, render(wrapped, record) or wrapped.format(record))
         else:
-            text = render(self, record, ThreadInfoFormatter, _OWN_ATTRIBUTES)
-        if text is None:
-            text = super().format(record)  # calls formatMessage
-        else:
-            text = self._with_prefix(record, text)
+            plain = render(self, record, ThreadInfoFormatter, _OWN_ATTRIBUTES)
+            # The standard one calls formatMessage, for the prefix.
+            text = super().format(record) if plain is None else self._with_prefix(record, plain)
         return escape_line(text) if self.escape else text
 
     def formatMessage(self, record: logging.LogRecord) -> str:

@@ -45,6 +45,7 @@ def configure(
     queue: bool = False,
     children: bool = False,
     uncaught: bool = False,
+    fast: bool = True,
     format: str = FORMAT,  # noqa: A002  as in logging.basicConfig
 ) -> Configuration:
     """Set up the root logger, in one call.
@@ -57,7 +58,8 @@ def configure(
     waits for console or file. *children*: handle what child processes log, as
     `start_logging_from_children` does. *uncaught*: log what ends the program, a thread, an asyncio
     task or a finalizer, once, by the logger `threadlog.uncaught`; the hooks that were there have
-    their turn after that. *format*: of each line, in %-style.
+    their turn after that. *fast*: have all loggers make their records faster, as
+    `start_fast_logging` does. *format*: of each line, in %-style.
 
     Returns a handle. Its `close()` restores what was there before; nobody has to call it. The root
     logger's handlers are set aside until then, not closed. Called again with the same arguments, it
@@ -77,6 +79,7 @@ def configure(
         "queue": queue,
         "children": children,
         "uncaught": uncaught,
+        "fast": fast,
         "format": format,
     }
     _check(options)
@@ -141,7 +144,7 @@ class Configuration:
         global _current
         opened = _open(self._options)  # in the order in which they are closed
         try:
-            names = ("thread_info", "children", "uncaught")
+            names = ("thread_info", "children", "uncaught", "fast")
             switches = turned_on(**{name: self._options[name] for name in names})
         except BaseException:
             _close(opened)
@@ -195,7 +198,7 @@ def _path(filename: object) -> str | None:
 
 
 def _check(options: dict[str, Any]) -> None:
-    for name in ("console", "queue", "children", "uncaught"):
+    for name in ("console", "queue", "children", "uncaught", "fast"):
         if not isinstance(options[name], bool):
             raise TypeError(f"{name} must be True or False, not {options[name]!r}")
     if not isinstance(options["thread_info"], (bool, str)):

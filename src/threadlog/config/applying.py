@@ -157,6 +157,7 @@ def _turned_on(switches: Switches | None) -> contextlib.ExitStack:
             thread_info=switches.thread_info,
             children=switches.children,
             uncaught=switches.uncaught,
+            fast=switches.fast,
         )
     except (OSError, RuntimeError) as error:  # children's records cannot be received here
         raise ConfigError([("threadlog.children", str(error))]) from error

@@ -130,3 +130,4 @@ class Switches:
     thread_info: bool | str = False  # or its prefix
     children: bool = False
     uncaught: bool = False
+    fast: bool = False

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _OWN = "threadlog"
-_SWITCHES = ("thread_info", "children", "uncaught")
+_SWITCHES = ("thread_info", "children", "uncaught", "fast")
 _KINDS = {"formatters": "formatter", "filters": "filter", "handlers": "handler"}
 _TOP = (*_KINDS, "version", "loggers", "root", "incremental", "disable_existing_loggers", _OWN)
 _OBJECT = ("()", "class", ".")
@@ -313,6 +313,7 @@ class _Reader:
             info,
             self._flag(entry, _OWN, "children", default=False),
             self._flag(entry, _OWN, "uncaught", default=False),
+            self._flag(entry, _OWN, "fast", default=False),
         )
 
     def _check(self, recipe: Recipe, keys: Iterable[str], method: str | None) -> None:
