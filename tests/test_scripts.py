@@ -239,9 +239,20 @@ def test_children_and_uncaught():
     assert "Forwarder" not in in_fork(lambda: logging.root.handlers)[1]
 
 
+def test_loggers_are_fast():
+    standard = type(logging.root)
+    with configure():
+        assert type(logging.root) is not standard
+        with configure(fast=False):
+            assert type(logging.root) is standard
+        assert type(logging.root) is not standard
+    assert type(logging.root) is standard
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
+        ({"fast": 1}, TypeError, "fast must be True or False, not 1"),
         ({"level": "INF"}, ValueError, "there is no level 'INF'; did you mean 'INFO'?"),
         ({"level": None}, ValueError, "there is no level None"),
         ({"console": "yes"}, TypeError, "console must be True or False, not 'yes'"),

@@ -31,8 +31,8 @@ def dictConfig(config: dict[str, Any]) -> None:
     `handlers` may be named in any order, or written as dicts in place; its listener is started, and
     stopped by the next config and at the end of the process. Filters may be given by `class`, as
     formatters and handlers. A formatter by `class` gets its own arguments, too. The key `threadlog`
-    turns on `thread_info` (true, or a dict with a `prefix`), `children` and `uncaught`, until the
-    next config. A logger's filters from the config before are taken away.
+    turns on `thread_info` (true, or a dict with a `prefix`), `children`, `uncaught` and `fast`,
+    until the next config. A logger's filters from the config before are taken away.
 
     Raises ConfigError, which lists all that is wrong. Nothing has been changed then: every object
     is made before the first logger is touched. (Files that handlers open may have been created.)
