@@ -7,7 +7,7 @@ import measure
 import shared_file
 
 QUESTION = "Processes"
-PROCESSES = (1, 2, 3, 4, 6, 8)
+PROCESSES = (1, 2, 4, 6, 8)
 RECORDS = 40_000  # of all processes together
 ROUNDS = 5
 LEFT_OUT = (who.FAST_SIZE_SHOWN,)

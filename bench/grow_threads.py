@@ -14,11 +14,11 @@ import measure
 import report
 
 QUESTION = "Threads"
-THREADS = (1, 2, 3, 4, 6, 8)
+THREADS = (1, 2, 4, 6, 8)
 # Not picologging's: two threads that log into its FileHandler soon wait for each other for good.
 CONTENDERS = [n for n in (who.FAST_SHOWN, who.LOGGING, who.LOGURU) if n in who.IN_PROCESS]
 RECORDS = 40_000  # of all threads together
-ROUNDS = 7
+ROUNDS = 5
 
 
 def one_round(name: str, threads: int, records: int) -> float:
