@@ -24,10 +24,9 @@ def logging_is_left_as_found():
     methods = {name: getattr(logging.Handler, name) for name in METHODS}
     last_resort, formatter = logging.lastResort, logging.lastResort.formatter
     level, raising = logging.root.level, logging.raiseExceptions
-    cls, get_logger = type(logging.root), logging.Manager.getLogger
+    standard_log = logging.Logger._log
     yield
-    assert type(logging.root) is cls
-    assert logging.Manager.getLogger is get_logger
+    assert logging.Logger._log is standard_log
     assert not threadlog.is_logging_with_thread_info()
     assert {name: getattr(logging.Handler, name) for name in METHODS} == methods
     assert logging.lastResort is last_resort

@@ -872,9 +872,9 @@ def test_a_handler_that_cannot_be_closed_stops_nobody(set_up, capsys):
 
 def test_the_switches_hold_until_the_next_config(set_up):
     on = config(threadlog={"thread_info": True, "children": True, "uncaught": True, "fast": True})
-    hook, cls = sys.excepthook, type(logging.root)
+    hook, standard_log = sys.excepthook, logging.Logger._log
     dictConfig(on)
-    assert type(logging.root) is not cls
+    assert logging.Logger._log is not standard_log
     assert threadlog.is_logging_with_thread_info()
     assert sys.excepthook is not hook
     assert in_child() == "True"
@@ -884,7 +884,7 @@ def test_the_switches_hold_until_the_next_config(set_up):
     assert threadlog.is_logging_with_thread_info()
     dictConfig({"version": 1, "incremental": True, "threadlog": {"uncaught": True}})
     assert not threadlog.is_logging_with_thread_info()
-    assert type(logging.root) is cls
+    assert logging.Logger._log is standard_log
     assert sys.excepthook is not hook
     dictConfig(config())
     assert sys.excepthook is hook

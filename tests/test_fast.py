@@ -1,4 +1,4 @@
-"""Fast loggers: whatever a call does, it does as with the standard loggers."""
+"""Fast logging: whatever a call does, it does as with the standard loggers."""
 
 import asyncio
 import contextlib
@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import types
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -23,7 +24,7 @@ import threadlog
 from support import in_fork, in_thread, run
 from threadlog import fast, fast_logging, start_fast_logging, stop_fast_logging
 
-STANDARD = logging.Logger
+STANDARD, STANDARD_LOG = logging.Logger, logging.Logger._log
 
 
 class Keep(logging.Handler):
@@ -193,13 +194,14 @@ def test_a_record_is_the_same_in_the_same_order(fresh, monkeypatch, name):
 def test_times_are_the_same(seconds):
     logger = logging.Logger("times")
     logger.addHandler(Keep())
-    quick = fast.Logger("times")
+    quick = logging.Logger("times")
     quick.addHandler(Keep())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time", lambda: seconds)
         patch.setattr(time, "time_ns", lambda: int(seconds * 10**9))
-        for each in (logger, quick):
-            each.warning("now")
+        logger.warning("now")
+        with fast_logging():
+            quick.warning("now")
     assert is_fast(last(quick))
     assert not is_fast(last(logger))
     for name in ("created", "msecs", "relativeCreated"):
@@ -314,18 +316,24 @@ def test_a_logger_with_a_way_of_its_own_before_is_left_alone(fresh):
     logger = fresh()
     logger.makeRecord = types.MethodType(REPLACED["makeRecord"], logger)
     with fast_logging():
-        assert type(logger) is STANDARD
         logger.info("hello")
     assert last(logger).msg == "my own way"
 
 
-def test_it_is_fast_again_when_its_own_way_is_gone(log):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log, "findCaller", types.MethodType(REPLACED["findCaller"], log))
-        assert type(log) is STANDARD
-    logging.getLogger(log.name).info("hello")
-    assert is_fast(last(log))
-    assert type(log) is fast.Logger
+def test_a_function_and_a_mock_in_the_place_of_a_method(log):
+    log.makeRecord = lambda *args, **named: made("a function")
+    log.info("hello")
+    del log.makeRecord
+    log.info("hello")
+    with mock.patch.object(log, "findCaller", return_value=("p.py", 7, "mocked", None)):
+        log.info("hello")
+    with mock.patch.object(logging.Logger, "findCaller", autospec=True) as find:
+        find.return_value = ("p.py", 7, "mocked", None)
+        log.info("hello")
+    log.info("hello")
+    assert [record.msg for record in kept(log)] == ["a function", *["hello"] * 4]
+    assert [is_fast(record) for record in kept(log)] == [False, True, False, False, True]
+    assert [record.funcName for record in kept(log)[2:4]] == ["mocked", "mocked"]
 
 
 def test_a_subclass_of_the_programs_is_left_alone(fresh):
@@ -605,39 +613,39 @@ def test_fork_hooks_that_log_before_and_after_ours(toggle):
 
 
 def test_existing_and_future_loggers_the_root_included(fresh):
-    existing, root = fresh("existing"), logging.root
-    loggers = [
-        logger for logger in logging.root.manager.loggerDict.values() if type(logger) is STANDARD
-    ]
-    with fast_logging():
-        future, child = fresh("future"), existing.getChild("child")
-        made = [existing, future, child, *loggers]
-        assert {type(logger) for logger in made} == {fast.Logger}
-        assert type(root) is fast.RootLogger
-        assert isinstance(root, logging.RootLogger)
-        assert isinstance(root, fast.Logger)
-        assert repr(existing) == f"<Logger {existing.name} (Level 1)>"
-        assert repr(root) == "<RootLogger root (WARNING)>"
-        assert pickle.loads(pickle.dumps(existing)) is existing
-        assert pickle.loads(pickle.dumps(root)) is root
-        assert logging.getLogger() is root
-    assert {type(logger) for logger in made} == {STANDARD}
-    assert type(root) is logging.RootLogger
-    assert logging.Manager.getLogger.__module__ == "logging"
-
-
-def test_a_logger_that_nobody_finds_any_more_is_restored_too(fresh):
+    existing, keep = fresh("existing"), Keep()
     manager = logging.Manager(logging.RootLogger(logging.WARNING))
-    with fast_logging():
-        elsewhere, forgotten = manager.getLogger("elsewhere"), fresh("forgotten")
-        del logging.root.manager.loggerDict[forgotten.name]
-        assert type(elsewhere) is type(forgotten) is fast.Logger
-    assert type(elsewhere) is type(forgotten) is STANDARD
+    manager.root.addHandler(keep)
+    logging.root.addHandler(keep)
+    try:
+        with fast_logging():
+            logging.root.warning("root")
+            logging.warning("root")
+            for logger in (existing, fresh("future"), existing.getChild("child")):
+                logger.warning("below")
+            manager.getLogger("elsewhere").warning("elsewhere")
+            manager.root.warning("elsewhere")
+            alone = logging.Logger("alone")
+            alone.addHandler(keep)
+            alone.warning("alone")
+    finally:
+        logging.root.removeHandler(keep)
+    records = [*keep.records, *kept(fresh())]
+    assert len(records) == 8
+    assert all(is_fast(record) for record in records)
+    existing.warning("not fast")
+    assert not is_fast(last(fresh()))
+    assert type(existing) is STANDARD
+    assert type(logging.root) is logging.RootLogger
+
+
+def is_on():
+    return logging.Logger._log is not STANDARD_LOG
 
 
 def test_claims():
-    assert type(logging.root) is logging.RootLogger
     stop_fast_logging()
+    assert not is_on()
     start_fast_logging()
     start_fast_logging()
     first, second = fast_logging(), fast_logging()
@@ -645,42 +653,54 @@ def test_claims():
     second.__enter__()
     stop_fast_logging()
     first.__exit__(None, None, None)
-    assert type(logging.root) is fast.RootLogger
+    assert is_on()
     second.__exit__(None, None, None)
-    assert type(logging.root) is logging.RootLogger
+    assert not is_on()
     start_fast_logging()
     stop_fast_logging()
-    assert type(logging.root) is logging.RootLogger
+    assert not is_on()
 
 
-def test_a_getlogger_that_another_has_wrapped_stays(fresh):
-    standard = logging.Manager.getLogger
-    start_fast_logging()
-    inside = logging.Manager.getLogger
-    logging.Manager.getLogger = lambda self, name: inside(self, name)
-    try:
-        theirs = logging.Manager.getLogger
+def test_a_log_that_another_has_wrapped_stays(fresh):
+    logger, wrapped = fresh(), []
+    with pytest.MonkeyPatch.context() as patch:
+        start_fast_logging()
+        inside = logging.Logger._log
+
+        def theirs(self, *args, **named):
+            wrapped.append(args)
+            inside(self, *args, **named)
+
+        patch.setattr(logging.Logger, "_log", theirs)
+        logger.info("wrapped and fast")
         stop_fast_logging()
-        assert logging.Manager.getLogger is theirs
-        assert type(fresh("one")) is STANDARD
+        assert logging.Logger._log is theirs
+        logger.info("wrapped")
         with fast_logging():
-            two = fresh("two")
-            assert type(two) is fast.Logger
-        assert logging.Manager.getLogger is theirs
-        assert type(two) is STANDARD
-    finally:
-        logging.Manager.getLogger = standard
+            assert logging.Logger._log is theirs
+            logger.info("wrapped and fast")
+    logging.Logger._log = STANDARD_LOG
+    assert [is_fast(record) for record in kept(logger)] == [True, False, True]
+    assert len(wrapped) == 3
 
 
-def test_a_decorator(fresh):
+def test_a_log_that_was_replaced_before_is_left_alone(fresh, monkeypatch):
     logger = fresh()
+    with monkeypatch.context() as patch:
+        patch.setattr(logging.Logger, "_log", REPLACED["_log"])
+        with fast_logging():
+            logger.info("hello")
+    assert last(logger).msg == "my own way"
+    assert not is_on()
 
+
+def test_a_decorator():
     @fast_logging()
     def decorated():
-        return type(logger)
+        return is_on()
 
-    assert decorated() is fast.Logger
-    assert type(logger) is STANDARD
+    assert decorated()
+    assert not is_on()
 
 
 @pytest.mark.timeout(60)
@@ -718,7 +738,7 @@ def test_started_and_stopped_while_others_log(fresh):
     assert len(found) == len(wanted)
     assert set(found) == wanted
     assert {r.funcName for r in records if r.msg != "new"} == {"work"}
-    assert {type(logger) for logger in loggers} == {STANDARD}
+    assert {is_fast(record) for record in records} == {True, False}
 
 
 SIGNALS = """
@@ -762,7 +782,6 @@ def test_a_module_that_is_not_there_before_logs_fast(tmp_path):
     done = run(
         f"import sys, logging, threadlog; sys.path.insert(0, {str(tmp_path)!r})\n"
         "logging.basicConfig(format='%(funcName)s %(lineno)d %(message)s')\n"
-        "threadlog.start_fast_logging(); import app; app.work(); print(type(app.log).__module__)"
+        "threadlog.start_fast_logging(); import app; app.work()"
     )
     assert done.stderr == "work 4 at work\n"
-    assert done.stdout == "threadlog.fast\n"

@@ -1,4 +1,4 @@
-"""Fast loggers: `logging`'s own but for `_log`, which makes the record at less than half the cost.
+"""Fast logging: `logging.Logger._log`, which makes a record and passes it on, in half the time.
 
 What makes it cheap: the caller is looked up once and its place in the program is kept, who is
 running is known already, and the record is filled at once where `logging` works it out anew.
@@ -9,12 +9,10 @@ does in its own way is done that way.
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import os
 import sys
 import time
-import weakref
 from collections.abc import Mapping
 
 from threadlog import identity, toggle
@@ -35,13 +33,12 @@ _LogRecord = logging.LogRecord
 _new = object.__new__
 _getframe = sys._getframe
 
-# Libraries and programs replace these, on the class or in the module; then their way is taken.
+# Libraries and programs replace these, on the class, on one logger or in the module; then their way
+# is taken.
 _standard_log = _Logger._log
 _find_caller = _Logger.findCaller
 _make_record = _Logger.makeRecord
 _source = logging._srcfile
-# On one logger they replace these.
-_LEFT_OUT = frozenset(("findCaller", "makeRecord"))
 
 _KNOWS_TASKS = hasattr(logging, "logAsyncioTasks")  # 3.12
 _COUNTS_NANOSECONDS = sys.version_info >= (3, 13)
@@ -53,120 +50,104 @@ _start: float = logging._startTime  # type: ignore[attr-defined]
 _places: dict[tuple[int, int], Place] = {}
 _MOST_PLACES = 4096
 
-
-class Logger(_Logger):
-    """A `logging.Logger` that logs faster. Named as that one is, for its `repr`."""
-
-    @standing_in_for(_Logger._log)
-    def _log(  # pragma: no cover  its lines count as logging's
-        self,
-        level: int,
-        msg: object,
-        args: Any,
-        exc_info: Any = None,
-        extra: Mapping[str, object] | None = None,
-        stack_info: bool = False,
-        stacklevel: int = 1,
-    ) -> None:
-        if (
-            stack_info
-            or stacklevel != 1
-            or _Logger._log is not _standard_log
-            or _Logger.findCaller is not _find_caller
-            or _Logger.makeRecord is not _make_record
-            or logging._logRecordFactory is not _LogRecord  # type: ignore[attr-defined]
-            or logging._srcfile is not _source
-            or not logging.logThreads
-            or not logging.logProcesses
-            or not logging.logMultiprocessing
-            or (_KNOWS_TASKS and not logging.logAsyncioTasks)  # type: ignore[attr-defined]
-        ):
-            options = _given(exc_info, extra, stack_info, stacklevel)
-            _Logger._log(self, level, msg, args, **options)
-            return
-        frame = _getframe(1)
-        code = frame.f_code
-        while code.co_filename == _source:
-            outer = frame.f_back
-            if outer is None:
-                break
-            frame, code = outer, outer.f_code
-        pathname, filename, module, lineno, function, _ = _places.get(
-            (id(code), frame.f_lasti)
-        ) or _place(frame)
-        who = identity.current()
-        record: Any = _new(LogRecord)
-        # In logging's order, for whoever goes through them.
-        record.name = self.name
-        record.msg = msg
-        if args and len(args) == 1 and isinstance(args[0], Mapping) and args[0]:
-            args = args[0]
-        record.args = args
-        record.levelname = _level_names.get(level) or logging.getLevelName(level)
-        record.levelno = level
-        record.pathname = pathname
-        record.filename = filename
-        record.module = module
-        if exc_info:
-            if isinstance(exc_info, BaseException):
-                exc_info = (type(exc_info), exc_info, exc_info.__traceback__)
-            elif not isinstance(exc_info, tuple):
-                exc_info = sys.exc_info()
-        record.exc_info = exc_info
-        record.exc_text = None
-        record.stack_info = None
-        record.lineno = lineno
-        record.funcName = function
-        if _COUNTS_NANOSECONDS:
-            now = time.time_ns()
-            record.created = now / 1e9
-            record.msecs = now // 1_000_000 % 1000 + 0.0
-            record.relativeCreated = (now - _start) / 1e6
-        else:
-            created = record.created = time.time()
-            record.msecs = created % 1.0 * 1000.0 // 1.0
-            record.relativeCreated = (created - _start) * 1000.0
-        record.thread = who.thread
-        record.threadName = who.threadName
-        record.processName = who.processName
-        record.process = who.process
-        if _KNOWS_TASKS:
-            record.taskName = who.taskName
-        if extra is not None:
-            _add(extra, record.__dict__)
-        elif toggle.claims:
-            record.native_id = who.native_id
-            record.thread_number = who.thread_number
-            record.taskName = who.taskName
-            record.work_item = who.work_item
-            record.log_context = who.log_context
-            record.thread_info = who.thread_info
-        self.handle(record)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        super().__setattr__(name, value)
-        if name in _LEFT_OUT:
-            _make_standard(self)
+_claims: frozenset[object] = frozenset()  # changes under logging's own lock
+_started = object()  # the claim of start_… and stop_…
+_lock = logging._lock  # type: ignore[attr-defined]
 
 
-class RootLogger(Logger, _RootLogger):
-    """The root logger, likewise."""
-
-
-def _given(exc_info: Any, extra: Any, stack_info: Any, stacklevel: Any) -> dict[str, Any]:
-    """Return those that are not the default: whoever replaces `_log` may not know the others."""
-    options = {
-        "exc_info": exc_info,
-        "extra": extra,
-        "stack_info": stack_info,
-        "stacklevel": stacklevel,
-    }
-    defaults = (None, None, False, 1)
-    return {
-        name: value
-        for (name, value), default in zip(options.items(), defaults, strict=True)
-        if value is not default
-    }
+@standing_in_for(_standard_log)
+def _log(  # pragma: no cover  its lines count as logging's
+    self: _Logger,
+    level: int,
+    msg: object,
+    args: Any,
+    exc_info: Any = None,
+    extra: Mapping[str, object] | None = None,
+    stack_info: bool = False,
+    stacklevel: int = 1,
+) -> None:
+    try:
+        own_way = (
+            self.findCaller.__func__ is not _find_caller  # type: ignore[attr-defined]
+            or self.makeRecord.__func__ is not _make_record  # type: ignore[attr-defined]
+        )
+    except AttributeError:  # a plain function on this logger
+        own_way = True
+    if (
+        own_way
+        or not _claims
+        or (type(self) is not _Logger and type(self) is not _RootLogger)
+        or stack_info
+        or stacklevel != 1
+        or logging._logRecordFactory is not _LogRecord  # type: ignore[attr-defined]
+        or logging._srcfile is not _source
+        or not logging.logThreads
+        or not logging.logProcesses
+        or not logging.logMultiprocessing
+        or (_KNOWS_TASKS and not logging.logAsyncioTasks)  # type: ignore[attr-defined]
+    ):
+        _standard_log(self, level, msg, args, exc_info, extra, stack_info, stacklevel)
+        return
+    frame = _getframe(1)
+    code = frame.f_code
+    while code.co_filename == _source:
+        outer = frame.f_back
+        if outer is None:
+            break
+        frame, code = outer, outer.f_code
+    pathname, filename, module, lineno, function, _ = _places.get(
+        (id(code), frame.f_lasti)
+    ) or _place(frame)
+    who = identity.current()
+    record: Any = _new(LogRecord)
+    # In logging's order, for whoever goes through them.
+    record.name = self.name
+    record.msg = msg
+    if args and len(args) == 1 and isinstance(args[0], Mapping) and args[0]:
+        args = args[0]
+    record.args = args
+    record.levelname = _level_names.get(level) or logging.getLevelName(level)
+    record.levelno = level
+    record.pathname = pathname
+    record.filename = filename
+    record.module = module
+    if exc_info:
+        if isinstance(exc_info, BaseException):
+            exc_info = (type(exc_info), exc_info, exc_info.__traceback__)
+        elif not isinstance(exc_info, tuple):
+            exc_info = sys.exc_info()
+    record.exc_info = exc_info
+    record.exc_text = None
+    record.stack_info = None
+    record.lineno = lineno
+    record.funcName = function
+    if _COUNTS_NANOSECONDS:
+        now = time.time_ns()
+        record.created = now / 1e9
+        record.msecs = msecs = now // 1_000_000 % 1000 + 0.0
+        if msecs == 999.0 and int(record.created) != now // 1_000_000_000:
+            record.msecs = 0.0  # created was rounded up to the next second
+        record.relativeCreated = (now - _start) / 1e6
+    else:
+        created = record.created = time.time()
+        record.msecs = created % 1.0 * 1000.0 // 1.0
+        record.relativeCreated = (created - _start) * 1000.0
+    record.thread = who.thread
+    record.threadName = who.threadName
+    record.processName = who.processName
+    record.process = who.process
+    if _KNOWS_TASKS:
+        record.taskName = who.taskName
+    if extra is not None:
+        _add(extra, record.__dict__)
+    elif toggle.claims:
+        record.native_id = who.native_id
+        record.thread_number = who.thread_number
+        record.taskName = who.taskName
+        record.work_item = who.work_item
+        record.log_context = who.log_context
+        record.thread_info = who.thread_info
+    self.handle(record)
 
 
 def _place(frame: FrameType) -> Place:
@@ -188,28 +169,15 @@ def _add(extra: Mapping[str, object], fields: dict[str, object]) -> None:
         fields[key] = extra[key]
 
 
-# On and off.
-
-_FAST: dict[type[_Logger], type[Logger]] = {_Logger: Logger, _RootLogger: RootLogger}
-_STANDARD: dict[type[_Logger], type[_Logger]] = {fast: own for own, fast in _FAST.items()}
-
-# All of this changes under logging's own lock only, as the loggers do.
-_lock = logging._lock  # type: ignore[attr-defined]
-_claims: set[object] = set()
-_started = object()  # the claim of start_… and stop_…
-_made: list[weakref.ref[_Logger]] = []  # fast loggers
-_get_logger: tuple[Any, Any] | None = None  # what stands in its place, and what stood there before
-
-
 def start_fast_logging() -> None:
-    """Have every logger of this process log faster, until `stop_fast_logging`.
+    """Have the loggers of this process log faster, until `stop_fast_logging`.
 
-    Those that are there, those that `logging.getLogger` makes later, and the root. They become
-    instances of a subclass of `logging.Logger`, which makes records in less than half the time;
-    handlers and formatters are not touched. Nothing else changes. Loggers of a class of the
-    program's own are left alone. Where a record factory is set (`logging.setLogRecordFactory`), or
-    `makeRecord` or `findCaller` are replaced, on a logger or on the class, these are called as
-    ever. A call with *stacklevel* or *stack_info* costs what it did.
+    Those that are there, those that come later, and the root: `logging.Logger._log`, which all
+    calls go through, makes their records in half the time. Handlers and formatters are not touched,
+    and nothing else changes. Loggers of a class of the program's own are left alone. Where a record
+    factory is set (`logging.setLogRecordFactory`), or `makeRecord`, `findCaller` or `_log` are
+    replaced, on a logger or on the class, these are called as ever. A call with *stacklevel* or
+    *stack_info* costs what it did.
 
     Idempotent: after two starts one stop is enough. Thread-safe, may be called while others log.
     Takes logging's own lock, as `Logger.setLevel` does. A forked child keeps what was on.
@@ -220,8 +188,8 @@ def start_fast_logging() -> None:
 def stop_fast_logging() -> None:
     """Take back `start_fast_logging`. Without one it does nothing.
 
-    When no context manager holds a claim of its own, every logger has its own class back.
-    Thread-safe, fork-safe.
+    When no context manager holds a claim of its own, `logging.Logger` is as it was. Thread-safe,
+    fork-safe.
     """
     _release(_started)
 
@@ -242,57 +210,16 @@ def fast_logging() -> Iterator[None]:
 
 
 def _claim(claim: object) -> None:
-    global _get_logger
+    global _claims
     with _lock:
-        _claims.add(claim)
-        if _get_logger is None:
-            before = logging.Manager.getLogger
-            _get_logger = (_making_fast(before), before)
-            logging.Manager.getLogger = _get_logger[0]  # type: ignore[method-assign]
-        for logger in [logging.root, *logging.root.manager.loggerDict.values()]:
-            if isinstance(logger, _Logger):
-                _make_fast(logger)
+        _claims |= {claim}
+        if _Logger._log is _standard_log:  # else it is ours, or another's, who may call ours
+            _Logger._log = _log  # type: ignore[method-assign]
 
 
 def _release(claim: object) -> None:
-    global _get_logger
+    global _claims
     with _lock:
-        _claims.discard(claim)
-        if _claims or _get_logger is None:
-            return
-        ours, before = _get_logger
-        _get_logger = None
-        if logging.Manager.getLogger is ours:  # else another has wrapped it: it stays
-            logging.Manager.getLogger = before  # type: ignore[method-assign]
-        for reference in _made:
-            logger = reference()
-            if logger is not None:
-                _make_standard(logger)
-        _made.clear()
-
-
-def _making_fast(get_logger: Any) -> Any:
-    @functools.wraps(get_logger)
-    def getLogger(self: logging.Manager, name: str) -> _Logger:
-        logger: _Logger = get_logger(self, name)
-        if type(logger) in _FAST:
-            with _lock:
-                if _claims:
-                    _make_fast(logger)
-        return logger
-
-    return getLogger
-
-
-def _make_fast(logger: _Logger) -> None:
-    """Give *logger* the fast class, unless it is the program's own or has been given own ways."""
-    fast = _FAST.get(type(logger))
-    if fast is not None and _LEFT_OUT.isdisjoint(logger.__dict__):
-        logger.__class__ = fast
-        _made.append(weakref.ref(logger))
-
-
-def _make_standard(logger: _Logger) -> None:
-    own = _STANDARD.get(type(logger))
-    if own is not None:
-        logger.__class__ = own
+        _claims -= {claim}
+        if not _claims and _Logger._log is _log:
+            _Logger._log = _standard_log  # type: ignore[method-assign]

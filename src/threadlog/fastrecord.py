@@ -1,4 +1,4 @@
-"""LogRecord: `logging`'s own, of fast loggers."""
+"""LogRecord: `logging`'s own, of fast logging."""
 
 from __future__ import annotations
 

@@ -113,8 +113,8 @@ def render(
         if layout.has_braces:
             return layout.template.format(*layout.fetch(record))
         return layout.template % layout.fetch(record)
-    except AttributeError:
-        return style.format(record)  # has a default for it, or says what is missing in its own way
+    except Exception:
+        return style.format(record)  # has a default for it, or says what is wrong in its own way
 
 
 def fill(style: logging.PercentStyle, record: logging.LogRecord) -> str:
@@ -128,7 +128,7 @@ def fill(style: logging.PercentStyle, record: logging.LogRecord) -> str:
             if layout.has_braces:
                 return layout.template.format(*layout.fetch(record))
             return layout.template % layout.fetch(record)
-        except AttributeError:
+        except Exception:
             pass
     return style.format(record)
 

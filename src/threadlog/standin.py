@@ -16,7 +16,7 @@ _source = logging.Logger._log.__code__.co_filename
 
 
 def standing_in_for(standard: Any) -> Callable[[Function], Function]:
-    """Have a function look like *standard*, one of `logging`'s, in the stack.
+    """Have a function look like *standard*, one of `logging`'s, in the stack and in errors.
 
     Whoever searches the stack for the caller of a logging call skips the frames of logging, which
     it tells by the file: `Logger.findCaller` does, `warnings` and the handlers that other logging
@@ -28,10 +28,17 @@ def standing_in_for(standard: Any) -> Callable[[Function], Function]:
     def decorate(function: Function) -> Function:
         code: CodeType = function.__code__
         theirs: CodeType | None = getattr(standard, "__code__", None)
-        first = code.co_firstlineno
-        if theirs is not None:
-            first = max(1, first + _last_line(theirs) - _last_line(code))
-        function.__code__ = code.replace(co_filename=_source, co_firstlineno=first)
+        if theirs is None:  # another has replaced it by something that is no function
+            function.__code__ = code.replace(co_filename=_source)
+            return function
+        function.__code__ = code.replace(
+            co_filename=_source,
+            co_name=theirs.co_name,
+            co_qualname=theirs.co_qualname,
+            co_firstlineno=max(1, code.co_firstlineno + _last_line(theirs) - _last_line(code)),
+        )
+        function.__name__ = standard.__name__
+        function.__qualname__ = standard.__qualname__
         return function
 
     return decorate
