@@ -1,5 +1,6 @@
 """Fast logging: whatever a call does, it does as with the standard loggers."""
 
+import _thread
 import asyncio
 import contextlib
 import copy
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 
 import threadlog
 from support import in_fork, in_thread, run
-from threadlog import fast, fast_logging, start_fast_logging, stop_fast_logging
+from threadlog import fast, fast_logging, identity, start_fast_logging, stop_fast_logging
 
 STANDARD, STANDARD_LOG = logging.Logger, logging.Logger._log
 
@@ -186,7 +187,7 @@ def test_a_record_is_the_same_in_the_same_order(fresh, monkeypatch, name):
 
 @given(
     st.one_of(
-        st.floats(0, 4e9),
+        st.floats(-4e9, 4e9),
         st.integers(0, 4 * 10**9).map(lambda n: n + 0.9999999),
         st.integers(0, 4 * 10**12).map(lambda n: n / 1000),
     )
@@ -234,13 +235,13 @@ def test_a_fast_record_says_where_it_was_logged(log):
 
 def test_places_of_code_that_comes_and_goes_are_not_mistaken_for_others(log, monkeypatch):
     monkeypatch.setattr(fast, "_MOST_PLACES", 50)
-    before = len(fast._places)
+    identity.current().places.clear()
     for number in range(500):  # their memory is used again
         name = f"/generated/{number}.py"
         exec(compile("\n" * (number % 7) + "log.info('x')", name, "exec"), {"log": log})
         assert (last(log).pathname, last(log).lineno) == (name, number % 7 + 1)
     gc.collect()
-    assert len(fast._places) <= max(50, before)
+    assert 0 < len(identity.current().places) <= 50
 
 
 def test_the_caller_at_the_bottom_of_the_stack(fresh, monkeypatch):
@@ -398,6 +399,27 @@ def test_filters_levels_and_propagation(fresh):
     assert is_fast(last(top))
 
 
+def test_a_record_factory_s_class_whose_init_is_replaced(log, monkeypatch):
+    before = logging.LogRecord.__init__
+
+    def init(self, *args, **named):
+        before(self, *args, **named)
+        self.hostname = "here"
+
+    monkeypatch.setattr(logging.LogRecord, "__init__", init)
+    log.info("hello")
+    assert last(log).hostname == "here"
+
+
+def test_what_the_module_says_of_levels_times_and_the_start(log, monkeypatch):
+    monkeypatch.setattr(logging, "getLevelName", lambda level: f"<{level}>")
+    monkeypatch.setattr(logging, "_startTime", logging._startTime - logging._startTime // 2)
+    log.info("hello")
+    assert last(log).levelname == "<20>"
+    assert last(log).relativeCreated > 1e11
+    assert is_fast(last(log))
+
+
 def test_an_added_level(log):
     logging.addLevelName(25, "NOTICE")
     log.log(25, "hello")
@@ -432,6 +454,24 @@ def test_a_traceback_through_it_shows_logging(log):
     through = [entry for entry in caught.traceback if entry.name == "_log"]
     assert [str(entry.path) for entry in through] == [logging.__file__]
     assert "self.handle(record)" in str(through[0].statement)
+
+
+def test_frames_of_an_import_are_skipped(log):
+    for name in ("/x/importlib_bootstrap.py", "/y/app.py"):
+        code = compile("def call(): log.info('x')", name, "exec")
+        exec(code, names := {"log": log})
+        names["call"]()
+    assert [record.funcName for record in kept(log)] == [sys._getframe().f_code.co_name, "call"]
+
+
+@pytest.mark.timeout(60)
+def test_the_bottom_of_the_stack(log):
+    done = threading.Event()
+    log.addHandler(handler := Keep())
+    handler.emit = lambda record: [handler.records.append(record), done.set()]
+    _thread.start_new_thread(log._log, (logging.INFO, "hello", ()))
+    assert done.wait(30)
+    assert handler.records[0].funcName == "_log"
 
 
 # The records.
@@ -495,12 +535,16 @@ def test_it_goes_through_queues_sockets_and_memory(log, shows):
 
 
 def test_who_logged_is_known_at_once_with_the_toggle(log):
-    with threadlog.logging_with_thread_info(), threadlog.logging_context(request="abc"):
-        in_thread(lambda: log.info("hello"), name="worker")
+    def work():
+        with threadlog.logging_context(request="abc"):
+            log.info("hello")
+
+    with threadlog.logging_with_thread_info():
+        in_thread(work, name="worker")
     record = last(log)
     assert is_fast(record)
     assert record.threadName == "worker"
-    assert record.log_context == {"request": "abc"} or record.log_context == {}
+    assert record.log_context == {"request": "abc"}
     assert record.thread_info.startswith(f"pid {os.getpid()} tid {record.native_id} worker")
     assert set(vars(record)) >= {"thread_number", "work_item", "taskName"}
     log.info("off")
@@ -607,6 +651,87 @@ def test_fork_hooks_that_log_before_and_after_ours(toggle):
         assert "False" not in line, line
     assert all(where in lines[0] for where in ("a before", "b before", "a child", "b child"))
     assert "a parent" in lines[2]
+
+
+def test_a_forked_child_s_process_name_is_what_logging_says(fresh):
+    logger = fresh()
+
+    def name(shows):
+        def log():
+            with threadlog.logging_with_thread_info() if shows else contextlib.nullcontext():
+                logger.info("hello")
+            return last(logger).processName
+
+        return log
+
+    _, standard = in_fork(name(False))
+    with fast_logging():
+        _, ours = in_fork(name(False))
+        child, shown = in_fork(name(True))
+    assert ours == standard == multiprocessing.current_process().name
+    assert shown == f"{standard}-fork-{child}"
+
+
+BEFORE = """
+import logging, sys, time
+{patch}
+import threadlog
+from threadlog.handlers import FileHandler
+logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", handlers=[
+    FileHandler("/dev/stdout"), logging.StreamHandler(sys.stdout)], datefmt={datefmt})
+log = logging.getLogger("app")
+fast, shown = threadlog.start_fast_logging, threadlog.start_logging_with_thread_info
+for switch in (lambda: None, fast, shown):
+    switch()
+    log.info("hello %s", "you", stacklevel=1)
+    log.info("hello {{}}", "you") if "getMessage" in {patch!r} else None
+"""
+
+PATCHES = {
+    "converter": ("logging.Formatter.converter = lambda *_: time.gmtime(7)", "00:00:07"),
+    "msecs": ("logging.Formatter.default_msec_format = '%s.%03d!'", "!"),
+    "time format": ("logging.Formatter.default_time_format = 'mine'", "mine"),
+    "getMessage": (
+        "logging.LogRecord.getMessage = lambda self: self.msg.format(*self.args) + '!!'",
+        "!!",
+    ),
+    "style": ("logging.PercentStyle._format = lambda self, record: 'styled'", "styled"),
+    "makeRecord": (
+        "make = logging.Logger.makeRecord\n"
+        "def mine(self, *args, **named):\n"
+        "    record = make(self, *args, **named)\n"
+        "    record.msg = 'made by me'\n"
+        "    record.args = ()\n"
+        "    return record\n"
+        "logging.Logger.makeRecord = mine",
+        "made by me",
+    ),
+    "_log": (
+        "before = logging.Logger._log\n"
+        "def mine(self, level, msg, args, **named):\n"
+        "    before(self, level, 'logged by me', (), **named)\n"
+        "logging.Logger._log = mine",
+        "logged by me",
+    ),
+    "_log by an object": (
+        "class Mine:\n"
+        "    def __call__(self, level, msg, args, **named): logging.root.handle(\n"
+        "        logging.makeLogRecord(dict(msg='an object', levelno=20)))\n"
+        "logging.Logger._log = Mine()",
+        "an object",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PATCHES)
+def test_what_was_replaced_before_threadlog_was_imported_holds(name):
+    patch, shown = PATCHES[name]
+    code = BEFORE.format(patch=patch, datefmt="None")
+    done = run(code)
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert len(lines) == (12 if name == "getMessage" else 6)
+    assert [line for line in lines if shown not in line] == []
 
 
 # On and off.

@@ -20,7 +20,7 @@ LAYERS = {
     "nearest": 0,
     "errors": 0,
     "progress": 0,
-    "standin": 0,
+    "standard": 0,
     "fastrecord": 0,
     "handlers.capabilities": 0,
     "handlers.bell": 0,

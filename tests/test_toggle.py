@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import io
 import json
 import logging
 import logging.config
@@ -21,6 +22,7 @@ from support import logging_lock, run
 from threadlog import (
     ThreadInfoFilter,
     ThreadInfoFormatter,
+    fast_logging,
     identity,
     is_logging_with_thread_info,
     logging_with_thread_info,
@@ -883,3 +885,42 @@ def test_a_finalizer_that_logs_and_toggles(lines):
     assert len(ended) == 300
     assert_restored()
     assert lines.formatter is None
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"native_id": 7},
+        {"thread_info": ["a"]},
+        {"thread_info": 5},
+        {"thread_info": None},
+        {"thread_info": "mine", "native_id": 7},
+        {"work_item": 3},
+    ],
+)
+@pytest.mark.parametrize("is_fast", [False, True])
+def test_fields_of_the_programs_own_are_kept_and_lose_no_record(extra, is_fast):
+    stream = io.StringIO()
+    logger = logging.Logger("own")
+    logger.addHandler(logging.StreamHandler(stream))
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(logging_with_thread_info())
+        if is_fast:
+            stack.enter_context(fast_logging())
+        for _ in range(3):
+            logger.warning("hello", extra=extra)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 3
+    assert all(line.startswith("[") and line.endswith("hello") for line in lines)
+    assert len(set(lines)) == 1
+
+
+def test_a_prefix_without_fields_is_not_doubled():
+    stream = io.StringIO()
+    logger = logging.Logger("own")
+    logger.addHandler(logging.StreamHandler(stream))
+    with logging_with_thread_info(prefix=">> "):
+        for _ in range(3):
+            logger.warning(">> hello")
+            logger.warning("hello")
+    assert stream.getvalue() == ">> hello\n" * 6

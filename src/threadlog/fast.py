@@ -12,12 +12,12 @@ import contextlib
 import logging
 import os
 import sys
-import time
 from collections.abc import Mapping
 
 from threadlog import identity, toggle
 from threadlog.fastrecord import LogRecord
-from threadlog.standin import standing_in_for
+from threadlog.filters import stamp
+from threadlog.standard import SOURCE, own, standing_in_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType
     from typing import Any, TypeAlias
 
+    # Path, its file's name, that without its ending, line, function, and the code, which must live
+    # as long as its id stands for it.
     Place: TypeAlias = tuple[str, str, str, int | None, str, CodeType]
 
 _Logger = logging.Logger
@@ -35,20 +37,15 @@ _getframe = sys._getframe
 
 # Libraries and programs replace these, on the class, on one logger or in the module; then their way
 # is taken.
-_standard_log = _Logger._log
-_find_caller = _Logger.findCaller
-_make_record = _Logger.makeRecord
+_standard_log = own(_Logger, "_log")
+_find_caller = own(_Logger, "findCaller")
+_make_record = own(_Logger, "makeRecord")
+_init_record = own(_LogRecord, "__init__")
 _source = logging._srcfile
 
 _KNOWS_TASKS = hasattr(logging, "logAsyncioTasks")  # 3.12
 _COUNTS_NANOSECONDS = sys.version_info >= (3, 13)
-_level_names = logging._levelToName
-_start: float = logging._startTime  # type: ignore[attr-defined]
-
-# Where records were logged: path, its file's name, that without its ending, line, function, and
-# the code, which must live as long as its id stands here.
-_places: dict[tuple[int, int], Place] = {}
-_MOST_PLACES = 4096
+_MOST_PLACES = 4096  # of a thread
 
 _claims: frozenset[object] = frozenset()  # changes under logging's own lock
 _started = object()  # the claim of start_… and stop_…
@@ -80,6 +77,7 @@ def _log(  # pragma: no cover  its lines count as logging's
         or stack_info
         or stacklevel != 1
         or logging._logRecordFactory is not _LogRecord  # type: ignore[attr-defined]
+        or _LogRecord.__init__ is not _init_record
         or logging._srcfile is not _source
         or not logging.logThreads
         or not logging.logProcesses
@@ -88,25 +86,25 @@ def _log(  # pragma: no cover  its lines count as logging's
     ):
         _standard_log(self, level, msg, args, exc_info, extra, stack_info, stacklevel)
         return
-    frame = _getframe(1)
-    code = frame.f_code
-    while code.co_filename == _source:
-        outer = frame.f_back
-        if outer is None:
-            break
-        frame, code = outer, outer.f_code
-    pathname, filename, module, lineno, function, _ = _places.get(
-        (id(code), frame.f_lasti)
-    ) or _place(frame)
+    try:
+        frame: Any = _getframe(1)
+    except ValueError:  # nobody has called us
+        frame = _getframe(0)
+    if frame.f_code.co_filename == SOURCE and frame.f_back is not None:
+        frame = frame.f_back
     who = identity.current()
+    pathname, filename, module, lineno, function, _ = who.places.get(
+        (id(frame.f_code), frame.f_lasti)
+    ) or _place(frame, who.places)
     record: Any = _new(LogRecord)
     # In logging's order, for whoever goes through them.
     record.name = self.name
     record.msg = msg
     if args and len(args) == 1 and isinstance(args[0], Mapping) and args[0]:
-        args = args[0]
-    record.args = args
-    record.levelname = _level_names.get(level) or logging.getLevelName(level)
+        record.args = args[0]
+    else:
+        record.args = args
+    record.levelname = logging.getLevelName(level)
     record.levelno = level
     record.pathname = pathname
     record.filename = filename
@@ -121,26 +119,35 @@ def _log(  # pragma: no cover  its lines count as logging's
     record.stack_info = None
     record.lineno = lineno
     record.funcName = function
+    clock, start = logging.time, logging._startTime  # type: ignore[attr-defined]
     if _COUNTS_NANOSECONDS:
-        now = time.time_ns()
+        now = clock.time_ns()
         record.created = now / 1e9
         record.msecs = msecs = now // 1_000_000 % 1000 + 0.0
         if msecs == 999.0 and int(record.created) != now // 1_000_000_000:
             record.msecs = 0.0  # created was rounded up to the next second
-        record.relativeCreated = (now - _start) / 1e6
+        record.relativeCreated = (now - start) / 1e6
     else:
-        created = record.created = time.time()
-        record.msecs = created % 1.0 * 1000.0 // 1.0
-        record.relativeCreated = (created - _start) * 1000.0
+        created = record.created = clock.time()
+        record.msecs = int((created - int(created)) * 1000) + 0.0
+        record.relativeCreated = (created - start) * 1000.0
     record.thread = who.thread
     record.threadName = who.threadName
-    record.processName = who.processName
+    record.processName = who.given_name
     record.process = who.process
     if _KNOWS_TASKS:
         record.taskName = who.taskName
     if extra is not None:
-        _add(extra, record.__dict__)
+        fields = record.__dict__
+        for key in extra:
+            if key in ("message", "asctime") or key in fields:  # it says so in its own way
+                _standard_log(self, level, msg, args, exc_info, extra)
+                return
+            fields[key] = extra[key]
+        if toggle.claims:
+            stamp(record)
     elif toggle.claims:
+        record.processName = who.processName
         record.native_id = who.native_id
         record.thread_number = who.thread_number
         record.taskName = who.taskName
@@ -150,23 +157,21 @@ def _log(  # pragma: no cover  its lines count as logging's
     self.handle(record)
 
 
-def _place(frame: FrameType) -> Place:
+def _place(frame: FrameType, places: dict[tuple[int, int], Place]) -> Place:
+    while logging._is_internal_frame(frame) and frame.f_back is not None:  # type: ignore[attr-defined]
+        frame = frame.f_back  # an adapter's, or of an import
     code = frame.f_code
-    path = code.co_filename
-    filename = os.path.basename(path)
-    module = os.path.splitext(filename)[0]
-    place = (path, filename, module, frame.f_lineno, code.co_name, code)
-    if len(_places) >= _MOST_PLACES:
-        _places.clear()
-    _places[id(code), frame.f_lasti] = place
+    key = (id(code), frame.f_lasti)
+    place = places.get(key)
+    if place is None:
+        path = code.co_filename
+        filename = os.path.basename(path)
+        module = os.path.splitext(filename)[0]
+        place = (path, filename, module, frame.f_lineno, code.co_name, code)
+        if len(places) >= _MOST_PLACES:
+            places.clear()
+        places[key] = place
     return place
-
-
-def _add(extra: Mapping[str, object], fields: dict[str, object]) -> None:
-    for key in extra:
-        if key in ("message", "asctime") or key in fields:
-            raise KeyError(f"Attempt to overwrite {key!r} in LogRecord")
-        fields[key] = extra[key]
 
 
 def start_fast_logging() -> None:

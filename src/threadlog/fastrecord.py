@@ -22,6 +22,8 @@ class LogRecord(logging.LogRecord):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Be an ordinary record once copied or pickled: whoever reads it may not have threadlog."""
+        if type(self) is not LogRecord:
+            return object.__reduce_ex__(self, 2)  # type: ignore[return-value]
         ordinary = (logging.LogRecord, object, None)
         return copyreg._reconstructor, ordinary, self.__dict__  # type: ignore[attr-defined]
 

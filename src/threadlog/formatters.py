@@ -107,7 +107,8 @@ class ThreadInfoFormatter(logging.Formatter):
         stamp(record)
         wrapped = self.wrapped
         if wrapped is not None:
-            text = self._with_prefix(record, render(wrapped, record) or wrapped.format(record))
+            plain = render(wrapped, record)
+            text = self._with_prefix(record, wrapped.format(record) if plain is None else plain)
         else:
             plain = render(self, record, ThreadInfoFormatter, _OWN_ATTRIBUTES)
             # The standard one calls formatMessage, for the prefix.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _modules = sys.modules
 _thread_name = threading.Thread.name
+_current_thread = threading.current_thread
 
 
 class Identity:
@@ -32,16 +33,16 @@ class Identity:
 
     __slots__ = (
         "added",
-        "era",
+        "given_name",
         "host",
-        "host_name",
+        "in_process",
         "log_context",
         "native_id",
+        "places",
         "process",
         "processName",
         "runner",
         "taskName",
-        "template",
         "thread",
         "threadName",
         "thread_info",
@@ -60,13 +61,13 @@ class Identity:
     log_context: Mapping[str, Any]
     thread_info: str
     added: dict[str, Any]  # those that logging puts on no record, as they stand there
-    template: Any  # of records, for whoever makes them: see `fast`
+    places: dict[Any, Any]  # this thread's alone, for `fast`
 
     # What they were read from, to see whether they still hold.
-    era: object  # the process between two forks
-    runner: Any  # has the thread's name
+    in_process: _Process
+    runner: Any  # the thread
     host: Any  # multiprocessing's process
-    host_name: str | None
+    given_name: str  # of the process, by multiprocessing; os.fork does not change it
 
 
 class _Process:
@@ -88,20 +89,13 @@ class _Process:
             return self.numbers
 
 
-class _AnyThread:
-    """Stands for a thread that must be asked for: its object may be another one soon."""
-
-    @property
-    def _name(self) -> str:
-        return threading.current_thread().name
-
-
 class _Here(threading.local):
     """A thread's own cache. It survives a fork, therefore it remembers its process."""
 
     process: _Process | None = None
     thread_number = 0
     identity: Identity | None = None
+    places: dict[Any, Any] | None = None
 
 
 class _Bound:
@@ -132,9 +126,7 @@ def _shown(value: object) -> str:
 
 _process = _Process(os.getpid(), forked=False)
 _forks: list[None] = []  # those that are under way: whether we are the child is not known yet
-_era: object = object()  # of this process, as long as nobody forks; None during these
 _here = _Here()
-_any_thread = _AnyThread()
 _UNBOUND = _Bound({})
 _bound: contextvars.ContextVar[_Bound] = contextvars.ContextVar(
     "threadlog.log_context", default=_UNBOUND
@@ -144,29 +136,20 @@ work_item: contextvars.ContextVar[int | None] = contextvars.ContextVar(
 )
 
 
-def _before_fork() -> None:
-    global _era
-    _forks.append(None)
-    _era = None
-
-
 def _after_fork_in_parent() -> None:
-    global _era
-    _forks.pop()
-    if not _forks:
-        _era = object()
+    with contextlib.suppress(IndexError):  # threadlog was imported by a hook before the fork
+        _forks.pop()
 
 
 def _after_fork() -> None:
-    global _process, _era
+    global _process
     _forks.clear()
-    _era = object()
     _process = _Process(os.getpid(), forked=True, inherited=_host())
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_before_fork,
+        before=lambda: _forks.append(None),
         after_in_parent=_after_fork_in_parent,
         after_in_child=_after_fork,
     )
@@ -196,17 +179,20 @@ def logging_context(**fields: Any) -> Iterator[None]:
 def current() -> Identity:
     """Return who is running now. The same object again while nothing has changed.
 
-    It is asked at each record. os.getpid() alone would cost as much as all of this.
+    It is asked at each record. os.getpid() alone would cost as much as all of this, so that hooks
+    tell of a fork.
     """
     known = _here.identity
     if (
         known is not None
-        and known.era is _era
+        and known.in_process is _process
+        and not _forks
+        and threading.current_thread is _current_thread
         and known.runner._name == known.threadName
         and known.log_context is _bound.get().fields
         and known.work_item == work_item.get()
         and known.host is (_host() if "multiprocessing" in _modules else None)
-        and (known.host is None or known.host.name == known.host_name)
+        and (known.host is None or known.host.name == known.given_name)
         and known.taskName == (_task_name() if "asyncio" in _modules else None)
     ):
         return known
@@ -224,21 +210,21 @@ def as_task(task_name: str) -> dict[str, Any]:
 
 def _renew() -> Identity:
     global _process
-    era = _era or object()  # first: a signal handler may fork anywhere below
     pid = os.getpid()
     if _process.pid != pid:  # asked by a fork hook that runs before ours
         _process = _Process(pid, forked=True, inherited=_process.inherited)
     if _here.process is not _process:
         _here.thread_number = _process.next_number()
         _here.process = _process
+    if _here.places is None:
+        _here.places = {}
     thread, host, bound = threading.current_thread(), _host(), _bound.get()
     who = Identity()
-    who.era = era
-    # A thread is a dummy to what runs in it before it has told threading of itself.
-    is_sure = type(thread).name is _thread_name and not isinstance(thread, threading._DummyThread)
-    who.runner = thread if is_sure else _any_thread
+    who.places = _here.places
+    who.in_process = in_process = _process
+    who.runner = thread
     who.host = host
-    who.host_name = None if host is None else host.name
+    who.given_name = "MainProcess" if host is None else host.name
     who.process = pid
     who.processName = _process_name(host)
     who.thread = threading.get_ident()
@@ -259,8 +245,11 @@ def _renew() -> Identity:
         "log_context": who.log_context,
         "thread_info": who.thread_info,
     }
-    who.template = None
-    _here.identity = who
+    if in_process is not _process:  # a signal handler has forked, and this is the child
+        return _renew()
+    # A thread is a dummy to what runs in it before it has told threading of itself.
+    is_sure = type(thread).name is _thread_name and not isinstance(thread, threading._DummyThread)
+    _here.identity = who if is_sure else None
     return who
 
 

@@ -6,13 +6,16 @@ out once.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import operator
+import os
 import re
 import string
 import time
 
 from threadlog import fastrecord
+from threadlog.standard import own
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,17 +25,22 @@ if TYPE_CHECKING:
 _Formatter = logging.Formatter
 _LogRecord = logging.LogRecord
 _FastRecord = fastrecord.LogRecord
+_Percent = logging.PercentStyle
+_Brace = logging.StrFormatStyle
+_Dollar = logging.StringTemplateStyle
 
 # Libraries and programs replace these on the class; then their way is taken.
-_format = _Formatter.format
-_format_message = _Formatter.formatMessage
-_format_time = _Formatter.formatTime
-_converter = _Formatter.converter
-_time_format = _Formatter.default_time_format
-_msec_format = _Formatter.default_msec_format
-_get_message = _LogRecord.getMessage
+_format = own(_Formatter, "format")
+_format_message = own(_Formatter, "formatMessage")
+_format_time = own(_Formatter, "formatTime")
+_style_format = own(_Percent, "format")
+_percent_format = own(_Percent, "_format")
+_brace_format = own(_Brace, "_format")
+_dollar_format = own(_Dollar, "_format")
+_localtime = time.localtime
+_TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+_MSEC_FORMAT = "%s,%03d"
 
-_PLAIN_ATTRIBUTES = 3  # of a plain formatter: _style, _fmt and datefmt
 _PLAIN_ATTRIBUTES = 3  # of a plain formatter: _style, _fmt and datefmt
 _MOST_LAYOUTS = 256  # of each style
 _FIELD = re.compile(
@@ -52,7 +60,7 @@ class _Layout:
 
     def __init__(self, style: logging.PercentStyle, template: str, names: list[str]) -> None:
         self.template = template
-        self.has_braces = type(style) is logging.StrFormatStyle
+        self.has_braces = type(style) is _Brace
         self.uses_time = style.usesTime()
         fetch: Callable[[object], Any] = operator.attrgetter(*names)
         self.fetch = fetch if len(names) > 1 else lambda record: (fetch(record),)
@@ -67,69 +75,55 @@ def render(
     """Return what `format` of *formatter* does, if that is a plain `logging.Formatter`.
 
     None: that is left to `format`, because something is done in its own way by a subclass of *cls*,
-    an instance with other than so many *attributes*, a patch of the class, or a style, or because
-    there is an exception to render. `record.message` and `record.asctime` are set as `format` sets
-    them. Thread-safe and fork-safe.
+    an instance with other than so many *attributes*, a patch of the class, a style or a record;
+    because there is an exception to render, or one was raised. `record.message` and
+    `record.asctime` are set as `format` sets them. Thread-safe and fork-safe.
     """
     if (
         type(formatter) is not cls
         or len(formatter.__dict__) != attributes
-        or record.exc_info
-        or record.exc_text
-        or record.stack_info
         or (type(record) is not _FastRecord and type(record) is not _LogRecord)
         # One by one: an attrgetter of all costs three times as much, at each record.
         or _Formatter.format is not _format
         or _Formatter.formatMessage is not _format_message
         or _Formatter.formatTime is not _format_time
-        or _Formatter.converter is not _converter
-        or _Formatter.default_time_format is not _time_format
-        or _Formatter.default_msec_format is not _msec_format
+        or cls.converter is not _localtime
+        or cls.default_time_format != _TIME_FORMAT
+        or cls.default_msec_format != _MSEC_FORMAT
     ):
         return None
-    style = formatter._style
-    try:
-        layout = _layouts[type(style)][style._fmt]
-    except KeyError:
-        layout = _take_apart(style)
+    layout = _layout_of(formatter._style)
     if layout is None:
         return None
-    msg, args = record.msg, record.args
-    if type(msg) is str and _LogRecord.getMessage is _get_message:
-        record.message = msg % args if args else msg
-    else:
-        record.message = record.getMessage()
-    if layout.uses_time:
-        second, msecs, datefmt, zone, _, text = _moment
-        if (
-            record.msecs != msecs
-            or record.created // 1 != second
-            or formatter.datefmt != datefmt
-            or time.tzname is not zone  # time.tzset() makes another tuple
-        ):
-            text = _asctime(record, formatter.datefmt)
-        record.asctime = text
     try:
+        if record.exc_info or record.exc_text or record.stack_info:
+            return None
+        record.message = record.getMessage()
+        if layout.uses_time:
+            second, msecs, datefmt, zone, _, text = _moment
+            if (
+                record.msecs != msecs
+                or record.created // 1 != second
+                or formatter.datefmt != datefmt
+                or time.tzname is not zone  # time.tzset() makes another tuple
+            ):
+                text = _asctime(record, formatter.datefmt)
+            record.asctime = text
         if layout.has_braces:
             return layout.template.format(*layout.fetch(record))
         return layout.template % layout.fetch(record)
-    except Exception:
-        return style.format(record)  # has a default for it, or says what is wrong in its own way
+    except Exception:  # the standard one knows better, or raises it in its own way
+        return None
 
 
 def fill(style: logging.PercentStyle, record: logging.LogRecord) -> str:
     """Return `style.format(record)`, sooner."""
-    try:
-        layout = _layouts[type(style)][style._fmt]
-    except KeyError:
-        layout = _take_apart(style)
+    layout = _layout_of(style)
     if layout is not None and (type(record) is _FastRecord or type(record) is _LogRecord):
-        try:
+        with contextlib.suppress(Exception):
             if layout.has_braces:
                 return layout.template.format(*layout.fetch(record))
             return layout.template % layout.fetch(record)
-        except Exception:
-            pass
     return style.format(record)
 
 
@@ -139,30 +133,47 @@ def _asctime(record: logging.LogRecord, datefmt: str | None) -> str:
     known_second, _, known_datefmt, zone, date, _ = _moment
     if second != known_second or datefmt != known_datefmt or time.tzname is not zone:
         zone = time.tzname
-        date = time.strftime(
-            datefmt or logging.Formatter.default_time_format, time.localtime(record.created)
-        )
-    text = date if datefmt else "%s,%03d" % (date, record.msecs)  # noqa: UP031  as logging does
+        date = time.strftime(datefmt or _TIME_FORMAT, _localtime(record.created))
+    text = date if datefmt else _MSEC_FORMAT % (date, record.msecs)
     _moment = (second, record.msecs, datefmt, zone, date, text)
     return text
 
 
-def _take_apart(style: logging.PercentStyle) -> _Layout | None:
+def _layout_of(style: logging.PercentStyle) -> _Layout | None:
     """Return the format of *style*, taken apart, or None if that is left to `style.format`."""
-    layouts = _layouts.get(type(style))
-    if layouts is None:
+    cls = type(style)
+    # By name, and one for each style: a free-threaded build reads such a dictionary without a lock,
+    # which a fork beside other threads may strand.
+    if cls is _Percent and _Percent._format is _percent_format:  # type: ignore[attr-defined]
+        layouts, attributes = _percent_layouts, 2
+    elif cls is _Brace and _Brace._format is _brace_format:  # type: ignore[attr-defined]
+        layouts, attributes = _brace_layouts, 2
+    elif cls is _Dollar and _Dollar._format is _dollar_format:  # type: ignore[attr-defined]
+        layouts, attributes = _dollar_layouts, 3
+    else:
         return None
+    if (
+        cls.format is not _style_format or len(style.__dict__) != attributes or style._defaults  # type: ignore[attr-defined]
+    ):
+        return None
+    try:
+        return layouts[style._fmt]
+    except KeyError:
+        layout = _take_apart(style)
+        if len(layouts) >= _MOST_LAYOUTS:
+            layouts.clear()
+        layouts[style._fmt] = layout
+        return layout
+
+
+def _take_apart(style: logging.PercentStyle) -> _Layout | None:
     parts = _PARTS[type(style)](style._fmt)
-    layout = None
-    if parts is not None:
-        template, names = parts
-        # A method is no field.
-        if names and not any(hasattr(_LogRecord, name) for name in names):
-            layout = _Layout(style, template, names)
-    if len(layouts) >= _MOST_LAYOUTS:
-        layouts.clear()
-    layouts[style._fmt] = layout
-    return layout
+    if parts is None:
+        return None
+    template, names = parts
+    if not names or any(hasattr(_LogRecord, name) for name in names):  # a method is no field
+        return None
+    return _Layout(style, template, names)
 
 
 def _percent_parts(fmt: str) -> tuple[str, list[str]] | None:
@@ -208,8 +219,20 @@ def _dollar_parts(fmt: str) -> tuple[str, list[str]] | None:
 
 
 _PARTS: dict[type, Callable[[str], tuple[str, list[str]] | None]] = {
-    logging.PercentStyle: _percent_parts,
-    logging.StrFormatStyle: _brace_parts,
-    logging.StringTemplateStyle: _dollar_parts,
+    _Percent: _percent_parts,
+    _Brace: _brace_parts,
+    _Dollar: _dollar_parts,
 }
-_layouts: dict[type, dict[str, _Layout | None]] = {cls: {} for cls in _PARTS}
+
+
+def _forget() -> None:
+    global _percent_layouts, _brace_layouts, _dollar_layouts
+    _percent_layouts, _brace_layouts, _dollar_layouts = {}, {}, {}
+
+
+_percent_layouts: dict[str, _Layout | None]
+_brace_layouts: dict[str, _Layout | None]
+_dollar_layouts: dict[str, _Layout | None]
+_forget()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -20,7 +20,7 @@ from threadlog.filters import stamp
 from threadlog.formatters import DEFAULT_PREFIX, ThreadInfoFormatter
 from threadlog.nearest import did_you_mean
 from threadlog.rendering import fill, render
-from threadlog.standin import standing_in_for
+from threadlog.standard import standing_in_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,17 +53,18 @@ class _Worn(ThreadInfoFormatter):
         return getattr(self.wrapped, name)
 
     def format(self, record: logging.LogRecord) -> str:
-        if not hasattr(record, "native_id"):
-            stamp(record)
+        stamp(record)
         wrapped: Any = self.wrapped
         text = render(wrapped, record)
         if text is None:
             return self._with_prefix(record, wrapped.format(record))
         info = record.thread_info  # type: ignore[attr-defined]
-        prefix = _shown.prefixes.get(info)
-        if prefix is None or info in text or _shown.claims is not claims:
-            return self._with_prefix(record, text)
-        return prefix + text
+        shown = _shown
+        if type(info) is str and info not in text and shown.claims is claims:
+            prefix = shown.prefixes.get(info)
+            if prefix is not None:
+                return prefix + text
+        return self._with_prefix(record, text)
 
     def _prefix_of(self, record: logging.LogRecord) -> str:
         global _shown
@@ -82,7 +83,7 @@ class _Shown:
         # Without a claim it is a copy that outlived the toggle in another's hands.
         prefix = own[-1] if own else DEFAULT_PREFIX if claims else ""
         self._style = logging.PercentStyle(prefix) if prefix else None
-        self._is_of_info = "%(" not in prefix.replace("%(thread_info)s", "")
+        self._is_of_info = "%(thread_info)s" in prefix and prefix.count("%(") == 1
         self.prefixes: dict[str, str] = {}  # of a thread_info, if it depends on nothing else
 
     def prefix_of(self, record: logging.LogRecord) -> str:
@@ -92,10 +93,11 @@ class _Shown:
             prefix = fill(self._style, record)
         except Exception:  # "%(native_id)d" of a record from elsewhere, which has none
             return DEFAULT_PREFIX % record.__dict__
-        if self._is_of_info:
+        info = record.thread_info  # type: ignore[attr-defined]
+        if self._is_of_info and type(info) is str:
             if len(self.prefixes) >= _MOST_PREFIXES:
                 self.prefixes.clear()
-            self.prefixes[record.thread_info] = prefix  # type: ignore[attr-defined]
+            self.prefixes[info] = prefix
         return prefix
 
 
@@ -149,8 +151,9 @@ _lock = threading.RLock()
 
 
 def _after_fork() -> None:
-    global _lock, _settling
+    global _lock, _settling, _shown
     _lock = threading.RLock()
+    _shown = _Shown(claims)  # another thread may have been adding to it
     _settling = False  # by a thread that is not here any more
     _settle([])
 
@@ -234,8 +237,7 @@ def prepare(handler: logging.Handler, record: logging.LogRecord) -> None:
         worn = handler.formatter
         if (type(worn) is not _Worn or worn.owner != id(handler)) and _renders(handler):
             _dress(handler)
-        if not hasattr(record, "native_id"):
-            stamp(record)
+        stamp(record)
 
 
 def own_formatter(handler: logging.Handler) -> logging.Formatter | None:

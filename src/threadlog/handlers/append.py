@@ -20,7 +20,6 @@ for _name in ("O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
     _COMMON |= getattr(os, _name, 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NEWLINE = b"\n"
-_HERE = os.SEEK_CUR
 
 _YIELDS = 20  # as often another is let run before we sleep
 _PAUSE = 0.0001  # seconds between further attempts
@@ -99,7 +98,7 @@ class AppendFile:
             written = os.write(descriptor, record)
             if written != len(record) and whole:
                 written = self._complete(record, written)
-            end = os.lseek(descriptor, 0, _HERE) if start is None else start + written
+            end = os.lseek(descriptor, 0, os.SEEK_CUR) if start is None else start + written
             before, self._end = self._end, end
             if self._outer_end is not None:
                 if start is None:  # we were interrupted after the write

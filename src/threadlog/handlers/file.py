@@ -252,9 +252,10 @@ class FileHandler(logging.FileHandler):
 
     def format(self, record: logging.LogRecord) -> str:
         formatter = self.formatter or _PLAIN  # read once: the toggle may change it meanwhile
-        if formatter is self._shared:
-            return render(formatter, record) or formatter.format(record)
-        if type(formatter) is _Formatter or _keeps_nothing(formatter):
+        if type(formatter) is _Formatter:
+            text = render(formatter, record)
+            return formatter.format(record) if text is None else text
+        if formatter is self._shared or _keeps_nothing(formatter):
             self._shared = formatter
             return formatter.format(record)
         with turn(self._formatting):

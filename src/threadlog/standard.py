@@ -1,4 +1,4 @@
-"""Functions in the place of `logging`'s own."""
+"""`logging`'s own functions: which of them are still there, and how to stand in for one."""
 
 from __future__ import annotations
 
@@ -12,11 +12,24 @@ if TYPE_CHECKING:
 
     Function = TypeVar("Function", bound=Callable[..., Any])
 
-_source = logging.Logger._log.__code__.co_filename
+SOURCE = logging.addLevelName.__code__.co_filename  # as logging itself finds it
+
+
+def own(cls: type, name: str) -> Any:
+    """Return the method of that name if it is logging's own, else what equals nothing.
+
+    Libraries and programs replace some, before or after threadlog is imported. Who does what one of
+    them does, but sooner, compares what is there with this, and leaves it to whatever is there.
+    """
+    method = getattr(cls, name, None)
+    code = getattr(method, "__code__", None)
+    if code is not None and code.co_filename == SOURCE and code.co_name == name:
+        return method
+    return object()
 
 
 def standing_in_for(standard: Any) -> Callable[[Function], Function]:
-    """Have a function look like *standard*, one of `logging`'s, in the stack and in errors.
+    """Have a function look like *standard*, one of logging's, in the stack and in errors.
 
     Whoever searches the stack for the caller of a logging call skips the frames of logging, which
     it tells by the file: `Logger.findCaller` does, `warnings` and the handlers that other logging
@@ -29,10 +42,10 @@ def standing_in_for(standard: Any) -> Callable[[Function], Function]:
         code: CodeType = function.__code__
         theirs: CodeType | None = getattr(standard, "__code__", None)
         if theirs is None:  # another has replaced it by something that is no function
-            function.__code__ = code.replace(co_filename=_source)
+            function.__code__ = code.replace(co_filename=SOURCE)
             return function
         function.__code__ = code.replace(
-            co_filename=_source,
+            co_filename=SOURCE,
             co_name=theirs.co_name,
             co_qualname=theirs.co_qualname,
             co_firstlineno=max(1, code.co_firstlineno + _last_line(theirs) - _last_line(code)),
