@@ -26,8 +26,9 @@ import report
 RECORDS = 1000  # and twice as many: below a queue's capacity, and no rollover
 
 # A path, the standard one beside it, and the greatest ratio with each Python: an eighth above what
-# was counted when it was last set, for it varies by a hundredth from run to run; a disabled call's
-# does not. Whoever makes a path cheaper lowers its limit.
+# was counted when it was last set. What is done once a second weighs more on a busier machine, so
+# that the ratios vary by up to three hundredths; a disabled call's does not. Whoever makes a path
+# cheaper lowers its limit.
 LIMITS: dict[tuple[str, str], dict[str, float]] = {
     (who.FAST_SHOWN, who.LOGGING): {"3.11": 0.77, "3.12": 0.75, "3.13": 0.81},
     (who.OURS, who.LOGGING): {"3.11": 0.96, "3.12": 0.94, "3.13": 0.94},
