@@ -42,6 +42,7 @@ _find_caller = own(_Logger, "findCaller")
 _make_record = own(_Logger, "makeRecord")
 _init_record = own(_LogRecord, "__init__")
 _source = logging._srcfile
+_get_level_name = own(logging, "getLevelName")
 
 _KNOWS_TASKS = hasattr(logging, "logAsyncioTasks")  # 3.12
 _COUNTS_NANOSECONDS = sys.version_info >= (3, 13)
@@ -90,11 +91,14 @@ def _log(  # pragma: no cover  its lines count as logging's
         frame: Any = _getframe(1)
     except ValueError:  # nobody has called us
         frame = _getframe(0)
-    if frame.f_code.co_filename == SOURCE and frame.f_back is not None:
-        frame = frame.f_back
+    code = frame.f_code
+    if code.co_filename == SOURCE:  # info(), most likely
+        outer = frame.f_back
+        if outer is not None:
+            frame, code = outer, outer.f_code
     who = identity.current()
     pathname, filename, module, lineno, function, _ = who.places.get(
-        (id(frame.f_code), frame.f_lasti)
+        (id(code), frame.f_lasti)
     ) or _place(frame, who.places)
     record: Any = _new(LogRecord)
     # In logging's order, for whoever goes through them.
@@ -104,7 +108,10 @@ def _log(  # pragma: no cover  its lines count as logging's
         record.args = args[0]
     else:
         record.args = args
-    record.levelname = logging.getLevelName(level)
+    if logging.getLevelName is _get_level_name:  # which looks in the same dictionary first
+        record.levelname = logging._levelToName.get(level) or _get_level_name(level)
+    else:
+        record.levelname = logging.getLevelName(level)
     record.levelno = level
     record.pathname = pathname
     record.filename = filename
@@ -129,7 +136,10 @@ def _log(  # pragma: no cover  its lines count as logging's
         record.relativeCreated = (now - start) / 1e6
     else:
         created = record.created = clock.time()
-        record.msecs = int((created - int(created)) * 1000) + 0.0
+        if created >= 0:
+            record.msecs = created % 1.0 * 1000.0 // 1.0
+        else:
+            record.msecs = int((created - int(created)) * 1000) + 0.0
         record.relativeCreated = (created - start) * 1000.0
     record.thread = who.thread
     record.threadName = who.threadName

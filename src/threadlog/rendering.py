@@ -38,8 +38,10 @@ _percent_format = own(_Percent, "_format")
 _brace_format = own(_Brace, "_format")
 _dollar_format = own(_Dollar, "_format")
 _localtime = time.localtime
-_TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
-_MSEC_FORMAT = "%s,%03d"
+_time_format = _Formatter.default_time_format
+_msec_format = _Formatter.default_msec_format
+if (_time_format, _msec_format) != ("%Y-%m-%d %H:%M:%S", "%s,%03d"):
+    _time_format, _msec_format = "", ""  # equal to nothing that is there
 
 _PLAIN_ATTRIBUTES = 3  # of a plain formatter: _style, _fmt and datefmt
 _MOST_LAYOUTS = 256  # of each style
@@ -88,8 +90,8 @@ def render(
         or _Formatter.formatMessage is not _format_message
         or _Formatter.formatTime is not _format_time
         or cls.converter is not _localtime
-        or cls.default_time_format != _TIME_FORMAT
-        or cls.default_msec_format != _MSEC_FORMAT
+        or cls.default_time_format is not _time_format
+        or cls.default_msec_format is not _msec_format
     ):
         return None
     layout = _layout_of(formatter._style)
@@ -133,8 +135,8 @@ def _asctime(record: logging.LogRecord, datefmt: str | None) -> str:
     known_second, _, known_datefmt, zone, date, _ = _moment
     if second != known_second or datefmt != known_datefmt or time.tzname is not zone:
         zone = time.tzname
-        date = time.strftime(datefmt or _TIME_FORMAT, _localtime(record.created))
-    text = date if datefmt else _MSEC_FORMAT % (date, record.msecs)
+        date = time.strftime(datefmt or _time_format, _localtime(record.created))
+    text = date if datefmt else "%s,%03d" % (date, record.msecs)  # noqa: UP031  as logging does
     _moment = (second, record.msecs, datefmt, zone, date, text)
     return text
 
@@ -145,16 +147,14 @@ def _layout_of(style: logging.PercentStyle) -> _Layout | None:
     # By name, and one for each style: a free-threaded build reads such a dictionary without a lock,
     # which a fork beside other threads may strand.
     if cls is _Percent and _Percent._format is _percent_format:  # type: ignore[attr-defined]
-        layouts, attributes = _percent_layouts, 2
+        layouts = _percent_layouts
     elif cls is _Brace and _Brace._format is _brace_format:  # type: ignore[attr-defined]
-        layouts, attributes = _brace_layouts, 2
+        layouts = _brace_layouts
     elif cls is _Dollar and _Dollar._format is _dollar_format:  # type: ignore[attr-defined]
-        layouts, attributes = _dollar_layouts, 3
+        layouts = _dollar_layouts
     else:
         return None
-    if (
-        cls.format is not _style_format or len(style.__dict__) != attributes or style._defaults  # type: ignore[attr-defined]
-    ):
+    if cls.format is not _style_format or style._defaults:  # type: ignore[attr-defined]
         return None
     try:
         return layouts[style._fmt]

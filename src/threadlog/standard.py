@@ -15,16 +15,17 @@ if TYPE_CHECKING:
 SOURCE = logging.addLevelName.__code__.co_filename  # as logging itself finds it
 
 
-def own(cls: type, name: str) -> Any:
-    """Return the method of that name if it is logging's own, else what equals nothing.
+def own(holder: Any, name: str) -> Any:
+    """Return the function of that name in a class or module, if it is logging's own.
 
-    Libraries and programs replace some, before or after threadlog is imported. Who does what one of
-    them does, but sooner, compares what is there with this, and leaves it to whatever is there.
+    Else what equals nothing. Libraries and programs replace some, before or after threadlog is
+    imported. Whoever does what one of them does, but sooner, compares this with what is there, and
+    leaves it to that.
     """
-    method = getattr(cls, name, None)
-    code = getattr(method, "__code__", None)
+    function = getattr(holder, name, None)
+    code = getattr(function, "__code__", None)
     if code is not None and code.co_filename == SOURCE and code.co_name == name:
-        return method
+        return function
     return object()
 
 
