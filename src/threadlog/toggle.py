@@ -53,7 +53,8 @@ class _Worn(ThreadInfoFormatter):
         return getattr(self.wrapped, name)
 
     def format(self, record: logging.LogRecord) -> str:
-        stamp(record)
+        if not (hasattr(record, "thread_info") and hasattr(record, "native_id")):
+            stamp(record)
         wrapped: Any = self.wrapped
         text = render(wrapped, record)
         if text is None:
@@ -237,7 +238,8 @@ def prepare(handler: logging.Handler, record: logging.LogRecord) -> None:
         worn = handler.formatter
         if (type(worn) is not _Worn or worn.owner != id(handler)) and _renders(handler):
             _dress(handler)
-        stamp(record)
+        if not (hasattr(record, "thread_info") and hasattr(record, "native_id")):
+            stamp(record)
 
 
 def own_formatter(handler: logging.Handler) -> logging.Formatter | None:

@@ -11,7 +11,7 @@ import queue as queues
 import threading
 import time
 
-from threadlog import lifecycle
+from threadlog import fastrecord, lifecycle
 from threadlog.filters import stamp
 from threadlog.guard import filtered, report_error, say, shown, substitute
 from threadlog.handlers.backlog import OVERFLOW, QUIET, Backlog, Derived
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from threadlog.ledger import Statistics
 
 _LogRecord = logging.LogRecord
+_FastRecord = fastrecord.LogRecord
 _new = object.__new__
 # What cannot change between the call and the rendering. Exactly these: a subclass may do anything.
 _IMMUTABLE = frozenset((str, int, float, bool, type(None), bytes, complex))
@@ -168,7 +169,7 @@ class QueueHandler(logging.handlers.QueueHandler):
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Return a copy of *record*, stamped, that may be rendered later and elsewhere."""
-        if type(record) is _LogRecord:
+        if type(record) is _LogRecord or type(record) is _FastRecord:
             ready: logging.LogRecord = _new(_LogRecord)
             ready.__dict__ = record.__dict__.copy()
         else:
