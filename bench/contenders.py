@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 LOGURU_FORMAT = "{time:YYYY-MM-DD HH:mm:ss,SSS} {level} {name}: {message}"
-SIZE = {"maxBytes": 1_000_000, "backupCount": 5}  # a rollover for each 20,000 records
+SIZE = {"maxBytes": 2_000_000, "backupCount": 5}  # what the longest run writes is kept
 TIME = {"when": "midnight", "backupCount": 5}
 
 

@@ -472,6 +472,42 @@ def test_the_bottom_of_the_stack(log):
     _thread.start_new_thread(log._log, (logging.INFO, "hello", ()))
     assert done.wait(30)
     assert handler.records[0].funcName == "_log"
+    done.clear()
+    _thread.start_new_thread(log._log, (logging.INFO, "hello", ()))
+    assert done.wait(30)
+
+
+AT_EXIT = """
+import atexit, logging, threadlog
+logging.basicConfig(level=logging.INFO, format="%(funcName)s %(message)s")
+threadlog.start_fast_logging()
+def work():
+    logging.info("second")
+atexit.register(work)
+atexit.register(logging.info, "first")
+"""
+
+
+def test_one_without_a_caller_and_one_with():
+    assert run(AT_EXIT).stderr == "info first\nwork second\n"
+
+
+def test_whoever_counts_frames_finds_as_many(fresh, monkeypatch):
+    class Counting(logging.LogRecord):
+        def __init__(self, *args, **named):
+            super().__init__(*args, **named)
+            self.counted = sys._getframe(5).f_code.co_name
+
+    def factory(*args, **named):
+        return Counting(*args, **named)
+
+    before = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(factory)
+    try:
+        standard, ours = by_both(fresh, monkeypatch, inner)
+    finally:
+        logging.setLogRecordFactory(before)
+    assert dict(ours[0])["counted"] == dict(standard[0])["counted"] == "inner"
 
 
 # The records.
@@ -490,6 +526,17 @@ def test_a_record_that_is_copied_or_pickled_is_an_ordinary_one(log):
         assert vars(copied) == vars(record)
         assert vars(copied) is not vars(record)
     assert b"threadlog" not in pickle.dumps(record)
+
+
+class OfTheProgram(fast.LogRecord):
+    pass
+
+
+def test_a_subclass_of_the_record_stays_one():
+    record = OfTheProgram("a", 20, "/a.py", 7, "hello", (), None)
+    for back in (copy.copy(record), pickle.loads(pickle.dumps(record))):
+        assert type(back) is OfTheProgram
+        assert vars(back) == vars(record)
 
 
 def test_what_others_do_with_records(log):
@@ -732,6 +779,16 @@ def test_what_was_replaced_before_threadlog_was_imported_holds(name):
     lines = done.stdout.splitlines()
     assert len(lines) == (12 if name == "getMessage" else 6)
     assert [line for line in lines if shown not in line] == []
+    assert len([line for line in lines if line.startswith("[pid ")]) == len(lines) // 3
+
+
+def test_no_look_for_the_caller_from_before_the_import():
+    done = run(
+        "import logging, sys\nlogging._srcfile = None\nimport threadlog\n"
+        "logging.basicConfig(format='%(funcName)s')\nthreadlog.start_fast_logging()\n"
+        "logging.warning('hello')"
+    )
+    assert done.stderr == "(unknown function)\n"
 
 
 # On and off.

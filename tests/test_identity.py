@@ -8,11 +8,54 @@ import os
 import pickle
 import sys
 import threading
+import types
 
 import pytest
 
 from support import in_fork, in_thread, run
 from threadlog import identity, logging_context
+
+
+def test_tasks_that_take_turns_find_what_is_known_of_them():
+    seen = {}
+
+    async def turns(name):
+        for _ in range(3):
+            seen.setdefault(name, set()).add(identity.current())
+            await asyncio.sleep(0)
+
+    async def main():
+        async with asyncio.TaskGroup() as group:
+            for name in "abc":
+                group.create_task(turns(name), name=name)
+
+    asyncio.run(main())
+    assert {name: len(found) for name, found in seen.items()} == {"a": 1, "b": 1, "c": 1}
+    assert {who.taskName for found in seen.values() for who in found} == set("abc")
+
+
+def test_a_foreign_thread_is_known_as_long_as_nothing_changes():
+    found, done = [], threading.Event()
+
+    def work():
+        found.extend((identity.current(), identity.current()))
+        threading.current_thread().name = "renamed"
+        found.append(identity.current())
+        done.set()
+
+    _thread.start_new_thread(work, ())
+    assert done.wait(30)
+    assert found[0] is found[1]
+    assert found[2].threadName == "renamed"
+
+
+def test_a_current_thread_that_is_mocked(monkeypatch):
+    identity.current()
+    mocked = types.SimpleNamespace(name="mocked")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading, "current_thread", lambda: mocked)
+        assert identity.current().threadName == "mocked"
+    assert identity.current().threadName == threading.current_thread().name
 
 
 def test_the_main_thread():

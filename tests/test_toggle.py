@@ -81,7 +81,7 @@ def clean():
     try:
         assert_restored()
     finally:
-        toggle._claims = {}
+        toggle.claims = {}
         toggle._settle([])
         for name, method in ORIGINALS.items():
             setattr(logging.Handler, name, method)
@@ -924,3 +924,35 @@ def test_a_prefix_without_fields_is_not_doubled():
             logger.warning(">> hello")
             logger.warning("hello")
     assert stream.getvalue() == ">> hello\n" * 6
+
+
+RECURSIVE = """
+import logging, sys, threadlog
+
+class Logs:
+    calls = 0
+    def __str__(self):
+        Logs.calls += 1
+        logging.info("%s", self)
+        return "text"
+
+logging.raiseExceptions = False
+logging.basicConfig(level=logging.INFO, stream=open("/dev/null", "w"))
+threadlog.start_logging_with_thread_info({prefix})
+if "fast" in {mode!r}:
+    threadlog.start_fast_logging()
+sys.setrecursionlimit(250)
+try:
+    logging.info("%s", Logs())
+except RecursionError:
+    pass
+print(Logs.calls)
+"""
+
+
+@pytest.mark.parametrize("prefix", ["", "prefix='%(threadName)s %(thread)d '"])
+@pytest.mark.parametrize("mode", ["", "fast"])
+def test_a_message_that_logs_itself_ends(prefix, mode):
+    done = run(RECURSIVE.format(prefix=prefix, mode=mode))
+    assert done.stderr == ""
+    assert int(done.stdout) < 1000

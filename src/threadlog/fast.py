@@ -37,13 +37,15 @@ _getframe = sys._getframe
 
 # Libraries and programs replace these, on the class, on one logger or in the module; then their way
 # is taken.
-_standard_log = own(_Logger, "_log")
 _find_caller = own(_Logger, "findCaller")
 _make_record = own(_Logger, "makeRecord")
 _init_record = own(_LogRecord, "__init__")
-_source = logging._srcfile
 _get_level_name = own(logging, "getLevelName")
+_source: object = os.path.normcase(SOURCE)
+if logging._srcfile == _source:
+    _source = logging._srcfile  # the same object, to be compared as such
 
+_FIELDS = frozenset(vars(_LogRecord("", 0, "", 0, "", (), None))) | {"message", "asctime"}
 _KNOWS_TASKS = hasattr(logging, "logAsyncioTasks")  # 3.12
 _COUNTS_NANOSECONDS = sys.version_info >= (3, 13)
 _MOST_PLACES = 4096  # of a thread
@@ -51,9 +53,10 @@ _MOST_PLACES = 4096  # of a thread
 _claims: frozenset[object] = frozenset()  # changes under logging's own lock
 _started = object()  # the claim of start_… and stop_…
 _lock = logging._lock  # type: ignore[attr-defined]
+_before: Any = None  # what stood in its place
 
 
-@standing_in_for(_standard_log)
+@standing_in_for(own(_Logger, "_log"))
 def _log(  # pragma: no cover  its lines count as logging's
     self: _Logger,
     level: int,
@@ -65,27 +68,38 @@ def _log(  # pragma: no cover  its lines count as logging's
     stacklevel: int = 1,
 ) -> None:
     try:
-        own_way = (
-            self.findCaller.__func__ is not _find_caller  # type: ignore[attr-defined]
-            or self.makeRecord.__func__ is not _make_record  # type: ignore[attr-defined]
+        is_fast = (
+            bool(_claims)
+            and (type(self) is _Logger or type(self) is _RootLogger)
+            and self.findCaller.__func__ is _find_caller  # type: ignore[attr-defined]
+            and self.makeRecord.__func__ is _make_record  # type: ignore[attr-defined]
+            and not stack_info
+            and stacklevel == 1
+            and logging._logRecordFactory is _LogRecord  # type: ignore[attr-defined]
+            and _LogRecord.__init__ is _init_record
+            and logging._srcfile is _source
+            and logging.logThreads
+            and logging.logProcesses
+            and logging.logMultiprocessing
+            and (not _KNOWS_TASKS or logging.logAsyncioTasks)  # type: ignore[attr-defined]
+            and (extra is None or _FIELDS.isdisjoint(extra))
         )
-    except AttributeError:  # a plain function on this logger
-        own_way = True
-    if (
-        own_way
-        or not _claims
-        or (type(self) is not _Logger and type(self) is not _RootLogger)
-        or stack_info
-        or stacklevel != 1
-        or logging._logRecordFactory is not _LogRecord  # type: ignore[attr-defined]
-        or _LogRecord.__init__ is not _init_record
-        or logging._srcfile is not _source
-        or not logging.logThreads
-        or not logging.logProcesses
-        or not logging.logMultiprocessing
-        or (_KNOWS_TASKS and not logging.logAsyncioTasks)  # type: ignore[attr-defined]
-    ):
-        _standard_log(self, level, msg, args, exc_info, extra, stack_info, stacklevel)
+    except AttributeError:  # a plain function in the place of a method of this logger
+        is_fast = False
+    if exc_info:
+        if isinstance(exc_info, BaseException):
+            exc_info = (type(exc_info), exc_info, exc_info.__traceback__)
+        elif not isinstance(exc_info, tuple):
+            exc_info = sys.exc_info()
+    if not is_fast:
+        # As logging does it, here: whoever counts frames finds as many.
+        path, line, name, stack = "(unknown file)", 0, "(unknown function)", None
+        if logging._srcfile:
+            with contextlib.suppress(ValueError):
+                path, line, name, stack = self.findCaller(stack_info, stacklevel)
+        self.handle(
+            self.makeRecord(self.name, level, path, line, msg, args, exc_info, name, extra, stack)
+        )
         return
     try:
         frame: Any = _getframe(1)
@@ -116,11 +130,6 @@ def _log(  # pragma: no cover  its lines count as logging's
     record.pathname = pathname
     record.filename = filename
     record.module = module
-    if exc_info:
-        if isinstance(exc_info, BaseException):
-            exc_info = (type(exc_info), exc_info, exc_info.__traceback__)
-        elif not isinstance(exc_info, tuple):
-            exc_info = sys.exc_info()
     record.exc_info = exc_info
     record.exc_text = None
     record.stack_info = None
@@ -148,12 +157,8 @@ def _log(  # pragma: no cover  its lines count as logging's
     if _KNOWS_TASKS:
         record.taskName = who.taskName
     if extra is not None:
-        fields = record.__dict__
         for key in extra:
-            if key in ("message", "asctime") or key in fields:  # it says so in its own way
-                _standard_log(self, level, msg, args, exc_info, extra)
-                return
-            fields[key] = extra[key]
+            record.__dict__[key] = extra[key]
         if toggle.claims:
             stamp(record)
     elif toggle.claims:
@@ -178,6 +183,8 @@ def _place(frame: FrameType, places: dict[tuple[int, int], Place]) -> Place:
         filename = os.path.basename(path)
         module = os.path.splitext(filename)[0]
         place = (path, filename, module, frame.f_lineno, code.co_name, code)
+        if logging._is_internal_frame(frame):  # type: ignore[attr-defined]
+            return place  # at the bottom of this stack; another may have a caller
         if len(places) >= _MOST_PLACES:
             places.clear()
         places[key] = place
@@ -225,10 +232,12 @@ def fast_logging() -> Iterator[None]:
 
 
 def _claim(claim: object) -> None:
-    global _claims
+    global _claims, _before
     with _lock:
         _claims |= {claim}
-        if _Logger._log is _standard_log:  # else it is ours, or another's, who may call ours
+        # Else it is ours already, or another's, who may call ours.
+        if _Logger._log is not _log and _Logger._log is own(_Logger, "_log"):
+            _before = _Logger._log
             _Logger._log = _log  # type: ignore[method-assign]
 
 
@@ -237,4 +246,4 @@ def _release(claim: object) -> None:
     with _lock:
         _claims -= {claim}
         if not _claims and _Logger._log is _log:
-            _Logger._log = _standard_log  # type: ignore[method-assign]
+            _Logger._log = _before  # type: ignore[method-assign]

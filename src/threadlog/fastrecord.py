@@ -5,6 +5,10 @@ from __future__ import annotations
 import copyreg
 import logging
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 _FIELDS = (
     "name msg args levelname levelno pathname filename module exc_info exc_text stack_info lineno "
     "funcName created msecs relativeCreated thread threadName processName process taskName "
@@ -20,10 +24,10 @@ class LogRecord(logging.LogRecord):
     class, too, in vain if records of it are there already.)
     """
 
-    def __reduce__(self) -> tuple[object, ...]:
+    def __reduce_ex__(self, protocol: Any) -> Any:
         """Be an ordinary record once copied or pickled: whoever reads it may not have threadlog."""
         if type(self) is not LogRecord:
-            return object.__reduce_ex__(self, 2)  # type: ignore[return-value]
+            return super().__reduce_ex__(protocol)
         ordinary = (logging.LogRecord, object, None)
         return copyreg._reconstructor, ordinary, self.__dict__  # type: ignore[attr-defined]
 

@@ -21,21 +21,22 @@ if TYPE_CHECKING:
 
 
 _modules = sys.modules
+_MOST_RECENT = 256  # identities that are kept for each thread
 _thread_name = threading.Thread.name
 _current_thread = threading.current_thread
 
 
 class Identity:
-    """One answer to "who is running?", immutable by convention and shared between records.
+    """One answer to "who is running?", not changed once it is made, and shared between records.
 
     The attributes are named as they stand on a stamped record.
     """
 
     __slots__ = (
-        "added",
         "given_name",
         "host",
         "in_process",
+        "is_sure",
         "log_context",
         "native_id",
         "places",
@@ -60,12 +61,12 @@ class Identity:
     work_item: int | None
     log_context: Mapping[str, Any]
     thread_info: str
-    added: dict[str, Any]  # those that logging puts on no record, as they stand there
-    places: dict[Any, Any]  # this thread's alone, for `fast`
+    places: dict[Any, Any]  # this thread's own, for `fast` to keep something in
 
     # What they were read from, to see whether they still hold.
     in_process: _Process
     runner: Any  # the thread
+    is_sure: bool  # whether it is threading's object for as long as it runs
     host: Any  # multiprocessing's process
     given_name: str  # of the process, by multiprocessing; os.fork does not change it
 
@@ -95,6 +96,7 @@ class _Here(threading.local):
     process: _Process | None = None
     thread_number = 0
     identity: Identity | None = None
+    recent: dict[tuple[str | None, int | None, _Bound], Identity] | None = None
     places: dict[Any, Any] | None = None
 
 
@@ -142,8 +144,8 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork() -> None:
-    global _process
-    _forks.clear()
+    global _process, _forks
+    _forks = []  # not clear(): a free-threaded build's fork may strand a list's own lock
     _process = _Process(os.getpid(), forked=True, inherited=_host())
 
 
@@ -188,7 +190,7 @@ def current() -> Identity:
         and known.in_process is _process
         and not _forks
         and threading.current_thread is _current_thread
-        and known.runner._name == known.threadName
+        and (known.runner._name == known.threadName if known.is_sure else _is_still(known))
         and known.log_context is _bound.get().fields
         and known.work_item == work_item.get()
         and known.host is (_host() if "multiprocessing" in _modules else None)
@@ -196,7 +198,26 @@ def current() -> Identity:
         and known.taskName == (_task_name() if "asyncio" in _modules else None)
     ):
         return known
-    return _renew()
+    return _recall() or _renew()
+
+
+def _is_still(known: Identity) -> bool:
+    thread = threading.current_thread()
+    return (
+        thread is known.runner
+        and thread.name == known.threadName
+        and threading.get_ident() == known.thread
+    )
+
+
+def _recall() -> Identity | None:
+    """Return the identity of before, if this task, item and context have been here before."""
+    recent = _here.recent
+    who = None if recent is None else recent.get((_task_name(), work_item.get(), _bound.get()))
+    if who is None or who is _here.identity:
+        return None
+    _here.identity = who
+    return current()
 
 
 def as_task(task_name: str) -> dict[str, Any]:
@@ -205,7 +226,14 @@ def as_task(task_name: str) -> dict[str, Any]:
     text = describe(
         who.process, who.native_id, who.threadName, task_name, who.work_item, _bound.get().text
     )
-    return {**who.added, "taskName": task_name, "thread_info": text}
+    return {
+        "native_id": who.native_id,
+        "thread_number": who.thread_number,
+        "taskName": task_name,
+        "work_item": who.work_item,
+        "log_context": who.log_context,
+        "thread_info": text,
+    }
 
 
 def _renew() -> Identity:
@@ -237,19 +265,16 @@ def _renew() -> Identity:
     who.thread_info = describe(
         pid, who.native_id, who.threadName, who.taskName, who.work_item, bound.text
     )
-    who.added = {
-        "native_id": who.native_id,
-        "thread_number": who.thread_number,
-        "taskName": who.taskName,
-        "work_item": who.work_item,
-        "log_context": who.log_context,
-        "thread_info": who.thread_info,
-    }
     if in_process is not _process:  # a signal handler has forked, and this is the child
         return _renew()
     # A thread is a dummy to what runs in it before it has told threading of itself.
-    is_sure = type(thread).name is _thread_name and not isinstance(thread, threading._DummyThread)
-    _here.identity = who if is_sure else None
+    who.is_sure = getattr(type(thread), "name", None) is _thread_name and not isinstance(
+        thread, threading._DummyThread
+    )
+    recent = _here.recent
+    if recent is None or len(recent) >= _MOST_RECENT:
+        recent = _here.recent = {}
+    recent[who.taskName, who.work_item, bound] = _here.identity = who
     return who
 
 
@@ -279,9 +304,11 @@ def describe(
 def _host() -> Any:
     """Return multiprocessing's process, if it is imported."""
     try:
-        return _modules["multiprocessing"].current_process()
+        host = _modules["multiprocessing"].current_process()
+        host.name  # noqa: B018
     except Exception:  # not, or by half: an import hook may log, see bpo-8200
         return None
+    return host
 
 
 def _process_name(host: Any) -> str:
@@ -291,7 +318,8 @@ def _process_name(host: Any) -> str:
     if host is not None:
         name = host.name
         if forked and host is not _process.inherited:
-            forked = _modules["multiprocessing"].parent_process() is None
+            with contextlib.suppress(Exception):  # half imported
+                forked = _modules["multiprocessing"].parent_process() is None
     return f"{name}-fork-{_process.pid}" if forked else name
 
 

@@ -6,7 +6,6 @@ out once.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import operator
 import os
@@ -33,15 +32,16 @@ _Dollar = logging.StringTemplateStyle
 _format = own(_Formatter, "format")
 _format_message = own(_Formatter, "formatMessage")
 _format_time = own(_Formatter, "formatTime")
+_uses_time = own(_Formatter, "usesTime")
 _style_format = own(_Percent, "format")
 _percent_format = own(_Percent, "_format")
 _brace_format = own(_Brace, "_format")
 _dollar_format = own(_Dollar, "_format")
 _localtime = time.localtime
-_time_format = _Formatter.default_time_format
-_msec_format = _Formatter.default_msec_format
+_time_format: Any = _Formatter.default_time_format
+_msec_format: Any = _Formatter.default_msec_format
 if (_time_format, _msec_format) != ("%Y-%m-%d %H:%M:%S", "%s,%03d"):
-    _time_format, _msec_format = "", ""  # equal to nothing that is there
+    _time_format, _msec_format = object(), object()  # nothing that is there
 
 _PLAIN_ATTRIBUTES = 3  # of a plain formatter: _style, _fmt and datefmt
 _MOST_LAYOUTS = 256  # of each style
@@ -89,18 +89,20 @@ def render(
         or _Formatter.format is not _format
         or _Formatter.formatMessage is not _format_message
         or _Formatter.formatTime is not _format_time
+        or _Formatter.usesTime is not _uses_time
         or cls.converter is not _localtime
         or cls.default_time_format is not _time_format
         or cls.default_msec_format is not _msec_format
     ):
         return None
-    layout = _layout_of(formatter._style)
-    if layout is None:
-        return None
     try:
-        if record.exc_info or record.exc_text or record.stack_info:
+        layout = _layout_of(formatter._style)
+        if layout is None or record.exc_info or record.exc_text or record.stack_info:
             return None
-        record.message = record.getMessage()
+    except Exception:  # the standard one says so in its own way
+        return None
+    record.message = record.getMessage()  # as the first thing that the standard one does
+    try:
         if layout.uses_time:
             second, msecs, datefmt, zone, _, text = _moment
             if (
@@ -114,7 +116,9 @@ def render(
         if layout.has_braces:
             return layout.template.format(*layout.fetch(record))
         return layout.template % layout.fetch(record)
-    except Exception:  # the standard one knows better, or raises it in its own way
+    except RecursionError:  # to begin again at each level would take for ever
+        raise
+    except Exception:
         return None
 
 
@@ -122,10 +126,12 @@ def fill(style: logging.PercentStyle, record: logging.LogRecord) -> str:
     """Return `style.format(record)`, sooner."""
     layout = _layout_of(style)
     if layout is not None and (type(record) is _FastRecord or type(record) is _LogRecord):
-        with contextlib.suppress(Exception):
+        try:
             if layout.has_braces:
                 return layout.template.format(*layout.fetch(record))
             return layout.template % layout.fetch(record)
+        except AttributeError:
+            pass
     return style.format(record)
 
 

@@ -33,17 +33,16 @@ def standing_in_for(standard: Any) -> Callable[[Function], Function]:
     """Have a function look like *standard*, one of logging's, in the stack and in errors.
 
     Whoever searches the stack for the caller of a logging call skips the frames of logging, which
-    it tells by the file: `Logger.findCaller` does, `warnings` and the handlers that other logging
-    packages recommend to take over from this one. Ours are to be skipped likewise. In a traceback
-    the last line stands for the last one of *standard*. (Its lines count as logging's with
-    coverage, too.)
+    it tells by the file: `Logger.findCaller` does, and the handlers that other logging packages
+    recommend to take over from this one. Ours are to be skipped likewise. In a traceback the last
+    line stands for the last one of *standard*. (Its lines count as logging's with coverage, too.)
+    Where another has replaced *standard* already, its frames are found anyway.
     """
 
     def decorate(function: Function) -> Function:
         code: CodeType = function.__code__
         theirs: CodeType | None = getattr(standard, "__code__", None)
-        if theirs is None:  # another has replaced it by something that is no function
-            function.__code__ = code.replace(co_filename=SOURCE)
+        if theirs is None or theirs.co_filename != SOURCE:
             return function
         function.__code__ = code.replace(
             co_filename=SOURCE,

@@ -19,7 +19,7 @@ import weakref
 from threadlog.filters import stamp
 from threadlog.formatters import DEFAULT_PREFIX, ThreadInfoFormatter
 from threadlog.nearest import did_you_mean
-from threadlog.rendering import fill, render
+from threadlog.rendering import render
 from threadlog.standard import standing_in_for
 
 TYPE_CHECKING = False
@@ -82,16 +82,13 @@ class _Shown:
         self.claims = claims
         own = [prefix for prefix in claims.values() if prefix is not None]
         # Without a claim it is a copy that outlived the toggle in another's hands.
-        prefix = own[-1] if own else DEFAULT_PREFIX if claims else ""
-        self._style = logging.PercentStyle(prefix) if prefix else None
-        self._is_of_info = "%(thread_info)s" in prefix and prefix.count("%(") == 1
+        self._prefix = own[-1] if own else DEFAULT_PREFIX if claims else ""
+        self._is_of_info = "%(thread_info)s" in self._prefix and self._prefix.count("%(") == 1
         self.prefixes: dict[str, str] = {}  # of a thread_info, if it depends on nothing else
 
     def prefix_of(self, record: logging.LogRecord) -> str:
-        if self._style is None:
-            return ""
         try:
-            prefix = fill(self._style, record)
+            prefix = self._prefix % record.__dict__
         except Exception:  # "%(native_id)d" of a record from elsewhere, which has none
             return DEFAULT_PREFIX % record.__dict__
         info = record.thread_info  # type: ignore[attr-defined]
@@ -337,7 +334,10 @@ def _renders(handler: logging.Handler) -> bool:
         handlers = sys.modules.get("logging.handlers")
         if handlers is None:  # not imported: no instance of its classes
             return True
-        _hands_on = tuple(getattr(handlers, name) for name in _HANDS_ON)
+        found = [getattr(handlers, name, None) for name in _HANDS_ON]
+        if None in found:  # half imported, by another thread
+            return True
+        _hands_on = tuple(found)  # type: ignore[arg-type]
     return not isinstance(handler, _hands_on)
 
 
