@@ -24,8 +24,9 @@ def logging_is_left_as_found():
     methods = {name: getattr(logging.Handler, name) for name in METHODS}
     last_resort, formatter = logging.lastResort, logging.lastResort.formatter
     level, raising = logging.root.level, logging.raiseExceptions
-    standard_log = logging.Logger._log
+    standard_log, level_names = logging.Logger._log, logging.getLevelNamesMapping()
     yield
+    assert logging.getLevelNamesMapping() == level_names
     assert logging.Logger._log is standard_log
     assert not threadlog.is_logging_with_thread_info()
     assert {name: getattr(logging.Handler, name) for name in METHODS} == methods

@@ -420,6 +420,8 @@ def test_what_the_module_says_of_levels_times_and_the_start(log, monkeypatch):
     assert is_fast(last(log))
 
 
+@mock.patch.dict(logging._levelToName)
+@mock.patch.dict(logging._nameToLevel)
 def test_an_added_level(log):
     logging.addLevelName(25, "NOTICE")
     log.log(25, "hello")
