@@ -952,6 +952,10 @@ print(count == logged + 2 * handled, flush=True)
 """
 
 
+@pytest.mark.skipif(
+    hasattr(logging.Logger, "_tls"),
+    reason="logging of Python 3.13.4 and 3.13.5 drops what is logged inside of a logging call",
+)
 def test_signal_handlers_that_log_and_start_and_stop():
     done = run(SIGNALS)
     assert done.stderr == ""
