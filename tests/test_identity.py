@@ -39,8 +39,10 @@ def test_a_foreign_thread_is_known_as_long_as_nothing_changes():
 
     def work():
         found.extend((identity.current(), identity.current()))
-        threading.current_thread().name = "renamed"
+        thread = threading.current_thread()
+        before, thread.name = thread.name, "renamed"
         found.append(identity.current())
+        thread.name = before  # before 3.13 a later thread of this ident finds the same object
         done.set()
 
     _thread.start_new_thread(work, ())
