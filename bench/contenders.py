@@ -41,11 +41,11 @@ def threadlog_on(*, fast: bool = False, shown: bool = False) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def attached(handler: logging.Handler, name: str = "bench") -> Iterator[logging.Logger]:
-    handler.setFormatter(logging.Formatter(FORMAT))
-    logger = logging.getLogger(name)
+def attached(handler: Any, name: str = "bench", package: Any = logging) -> Iterator[Any]:
+    handler.setFormatter(package.Formatter(FORMAT))
+    logger = package.getLogger(name)
     logger.propagate = False
-    logger.setLevel(logging.INFO)
+    logger.setLevel(package.INFO)
     logger.addHandler(handler)
     yield logger
     logger.removeHandler(handler)
@@ -71,15 +71,8 @@ def with_picologging(path: str) -> Iterator[Any]:
     # Its index page, "Usage": `import picologging as logging`, and everything else as with logging.
     import picologging
 
-    handler = picologging.FileHandler(path)
-    handler.setFormatter(picologging.Formatter(FORMAT))
-    logger = picologging.getLogger("bench")
-    logger.propagate = False
-    logger.setLevel(picologging.INFO)
-    logger.addHandler(handler)
-    yield logger
-    logger.removeHandler(handler)
-    handler.close()
+    with attached(picologging.FileHandler(path), package=picologging) as logger:
+        yield logger
 
 
 def message(name: str, text: str) -> str:
