@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import pty
+import signal
 import subprocess
 import sys
 import threading
@@ -45,6 +46,20 @@ def run(code):
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=15
     )
+
+
+@contextlib.contextmanager
+def running(command, **options):
+    """Run *command* for the block, in a session of its own: whatever is left of it then is killed.
+
+    Popen as a context manager would wait for it, for ever where a test has failed.
+    """
+    with subprocess.Popen(command, start_new_session=True, **options) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def open_terminal():

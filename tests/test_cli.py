@@ -8,11 +8,12 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
 import threadlog
-from support import open_terminal
+from support import open_terminal, running
 from threadlog import cli
 
 THREADLOG = [sys.executable, "-W", "error", "-m", "threadlog"]
@@ -59,7 +60,7 @@ def demo(tree, *arguments, **changes):
 def on_terminal(*arguments, **changes):
     """Run on a terminal; return the exit status and what it showed."""
     ours, theirs = open_terminal()
-    with subprocess.Popen(
+    with running(
         [*THREADLOG, *map(str, arguments)],
         stdin=theirs,
         stdout=theirs,
@@ -75,6 +76,7 @@ def on_terminal(*arguments, **changes):
             pass
         finally:
             os.close(ours)
+        process.wait()
     return process.returncode, shown.decode()
 
 
@@ -277,7 +279,7 @@ def test_a_reader_that_has_gone_is_no_traceback(tree, command, changes):
 
 
 def test_ctrl_c_ends_it_without_a_traceback(tree):
-    with subprocess.Popen(
+    with running(
         [*THREADLOG, "demo", "--numbers", "10_000_000_000", "--path", tree],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -324,13 +326,12 @@ def test_threads_and_processes_exclude_each_other(tree):
 
 
 def test_ctrl_c_in_the_terminal_ends_processes_without_a_traceback():
-    with subprocess.Popen(
+    with running(
         [*THREADLOG, "demo", "--numbers", "10_000_000_000", "--processes", "2"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
         env=environment(),
-        start_new_session=True,
     ) as process:
         assert "INFO added up" in process.stderr.readline()
         os.killpg(process.pid, signal.SIGINT)
@@ -338,6 +339,21 @@ def test_ctrl_c_in_the_terminal_ends_processes_without_a_traceback():
     assert process.returncode == 130
     assert out == ""
     assert "Traceback" not in err
+
+
+def test_ctrl_c_waits_until_all_work_is_handed_to_the_processes(mocker):
+    """In the middle of that it may leave a queue locked, for which the pool then waits for ever."""
+    submit, handed = ProcessPoolExecutor.submit, []
+
+    def interrupted(*arguments):
+        signal.raise_signal(signal.SIGINT)
+        handed.append(submit(*arguments))
+        return handed[-1]
+
+    mocker.patch.object(ProcessPoolExecutor, "submit", interrupted)
+    assert cli.main(["demo", "--numbers", "1000", "--processes", "1"]) == 130
+    assert len(handed) == 16
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_ctrl_c_in_the_sequential_check(tree, mocker):

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import errno
 import io
+import itertools
 import logging
 import os
 import signal
@@ -227,8 +228,8 @@ def _add_up_in_processes(numbers: int, processes: int) -> bool:
     alone = 0
     rights = []
     for method in sorted(multiprocessing.get_all_start_methods()):
-        with logging_from_children():  # at its end all their lines are there
-            done = _work_in_processes(segments, processes, method)
+        with _interrupts_held() as interrupted, logging_from_children():
+            done = _work_in_processes(segments, processes, method, interrupted)
         seconds: dict[str, list[float]] = {}
         for name, taken, _ in done:
             seconds.setdefault(name, []).append(taken)
@@ -240,8 +241,29 @@ def _add_up_in_processes(numbers: int, processes: int) -> bool:
     return all(rights)
 
 
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[list[int]]:
+    """Hold Ctrl-C back until the end of the block; the list says whether one has come.
+
+    KeyboardInterrupt in the middle of `submit` may leave the lock of a queue of the pool taken, and
+    the pool then never ends.
+    """
+    came: list[int] = []
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield came  # nothing would raise KeyboardInterrupt here
+        return
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if came:
+            raise KeyboardInterrupt
+
+
 def _work_in_processes(
-    segments: Sequence[range], processes: int, method: str
+    segments: Sequence[range], processes: int, method: str, interrupted: Sequence[int]
 ) -> list[tuple[str, float, int]]:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
@@ -254,7 +276,8 @@ def _work_in_processes(
             # Python 3.12 and later warn of a fork beside any thread. The one that receives the
             # records holds nothing that a child needs.
             warnings.filterwarnings("ignore", category=DeprecationWarning)
-            return list(pool.map(_add_up_timed, segments))
+            results = pool.map(_add_up_timed, segments)
+        return list(itertools.takewhile(lambda _: not interrupted, results))
     finally:
         pool.shutdown(cancel_futures=True)
 
