@@ -1,6 +1,7 @@
 """Every test leaves logging as it found it: the suite runs in random order in one process."""
 
 import logging
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,6 +11,9 @@ import threadlog
 # How long an example takes is the machine's affair: pytest-timeout ends what hangs.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+# A script's job in the background ignores Ctrl-C, and so would every program that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 METHODS = ("handle", "format", "setFormatter")
 

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from children import METHODS, addresses, environment, run_program, write_program
+from support import running
 
 nested = pytest.mark.skipif(
     hasattr(logging.Logger, "_tls"),
@@ -279,7 +280,7 @@ def is_running(pid):
 @each_method
 def test_when_the_parent_is_killed_its_child_goes_on_and_says_once_what_was_lost(tmp_path, method):
     path = tmp_path / "stderr"
-    with subprocess.Popen(
+    with running(
         [sys.executable, write_program(tmp_path, ORPHAN), method, path],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -291,9 +292,9 @@ def test_when_the_parent_is_killed_its_child_goes_on_and_says_once_what_was_lost
         (pid,) = (line for line in lines if line != "ready")
         parent.kill()
         parent.wait()
-    ended = tmp_path / "stderr.end"
-    wait_for(lambda: ended.exists() and ended.read_text())
-    wait_for(lambda: not is_running(pid))
+        ended = tmp_path / "stderr.end"
+        wait_for(lambda: ended.exists() and ended.read_text())
+        wait_for(lambda: not is_running(pid))
     longest, end = json.loads(ended.read_text())
     assert time.time() - end < 2
     assert longest < 2
@@ -338,7 +339,7 @@ def main(path):
 
 def stopped(tmp_path, seconds):
     path = tmp_path / "child"
-    return path, subprocess.Popen(
+    return path, running(
         [sys.executable, write_program(tmp_path, STOPPED.format(seconds=seconds)), path],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -354,8 +355,8 @@ def state(pid):
 
 @pytest.mark.timeout(60)
 def test_a_parent_that_is_stopped_for_5_seconds_loses_nothing(tmp_path):
-    path, parent = stopped(tmp_path, 6)
-    with parent:
+    path, program = stopped(tmp_path, 6)
+    with program as parent:
         wait_for(lambda: state(parent.pid) == "T")
         time.sleep(5)
         parent.send_signal(signal.SIGCONT)
@@ -371,8 +372,8 @@ def test_a_parent_that_is_stopped_for_5_seconds_loses_nothing(tmp_path):
 
 @pytest.mark.timeout(60)
 def test_a_parent_that_stays_stopped_is_waited_for_once_and_told_of_the_losses(tmp_path):
-    path, parent = stopped(tmp_path, 12)
-    with parent:
+    path, program = stopped(tmp_path, 12)
+    with program as parent:
         wait_for(lambda: state(parent.pid) == "T")
         wait_for(lambda: path.exists() and path.read_text())
         sent, longest, end = json.loads(path.read_text())

@@ -8,6 +8,8 @@ import textwrap
 
 import pytest
 
+from support import running
+
 PROGRAM = """
 import asyncio, json, logging, sys, time
 from threadlog.handlers import QueueHandler
@@ -44,7 +46,7 @@ def console():
 
 
 def start(console, kind):
-    return subprocess.Popen(
+    return running(
         [sys.executable, "-c", textwrap.dedent(PROGRAM), kind],
         stdout=subprocess.PIPE,
         stderr=console,
@@ -64,9 +66,5 @@ def test_the_loop_goes_on_behind_a_queue(console):
 
 def test_the_loop_stands_still_without_one(console):
     """The saboteur: the program above must be able to fail."""
-    with start(console, "plain") as program:
-        try:
-            with pytest.raises(subprocess.TimeoutExpired):
-                program.communicate(timeout=4)
-        finally:
-            program.kill()
+    with start(console, "plain") as program, pytest.raises(subprocess.TimeoutExpired):
+        program.communicate(timeout=4)

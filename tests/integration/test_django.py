@@ -55,9 +55,6 @@ def running(command, folder, name):
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=lambda: signal.signal(
-                signal.SIGINT, signal.SIG_DFL
-            ),  # a job in nohup has none
         )
     try:
         yield process
