@@ -357,6 +357,23 @@ def test_a_queue_with_a_listener_beside_it(set_up, spec, listener, cls):
     assert running.handlers[0].lines == ["one", "two"]
 
 
+def test_a_listener_is_stopped_by_the_next_config_even_before_its_thread_runs(set_up, monkeypatch):
+    begins, work = threading.Event(), threadlog.handlers.QueueListener.work
+
+    def later(self, shift):
+        begins.wait(10)
+        work(self, shift)
+
+    monkeypatch.setattr(threadlog.handlers.QueueListener, "work", later)
+    opening = threading.Timer(0.2, begins.set)
+    opening.start()
+    _, listener = lines_of_queue(
+        {"class": "logging.handlers.QueueHandler", "queue": queue.Queue(), "handlers": ["z"]}
+    )
+    opening.join()
+    assert listener.handlers[0].lines == ["one", "two"]
+
+
 def test_a_program_that_starts_the_listener_itself_does_no_harm(set_up):
     entry = {
         "class": "logging.handlers.QueueHandler",

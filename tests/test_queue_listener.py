@@ -416,6 +416,21 @@ def test_handle_may_be_called_from_outside(sink):
     assert sink.texts == ["item 1"]
 
 
+def test_whoever_asks_is_told_that_it_runs_before_its_thread_does(sink, monkeypatch):
+    """By the attribute that `logging` has for it; its dictConfig asks before it starts one."""
+    begins, work = threading.Event(), QueueListener.work
+    monkeypatch.setattr(
+        QueueListener, "work", lambda self, shift: begins.wait() and work(self, shift)
+    )
+    listener = QueueListener(queue.Queue(), sink)
+    listener.start()
+    assert listener._thread.is_alive()
+    begins.set()
+    listener.stop()
+    assert listener._thread is None
+    assert threads() == []
+
+
 # A queue with bounds, or that fails
 
 

@@ -157,15 +157,18 @@ class QueueListener(logging.handlers.QueueListener):
                     return
         except BaseException:
             if _take(ticket):
+                self._thread = None
                 self._vacancy.append(None)
             raise
+        self._thread = None
         self._go_direct()
 
     def _make_thread(self, ticket: deque[None]) -> threading.Thread:
         return threading.Thread(target=self._monitor, args=(ticket,), name=_NAME, daemon=True)
 
     def _start_now(self, ticket: deque[None]) -> None:
-        self._make_thread(ticket).start()
+        thread = self._thread = self._make_thread(ticket)  # at once, as logging: who asks, may stop
+        thread.start()
 
     def _start_by_another(self, ticket: deque[None]) -> None:
         _thread.start_new_thread(self._start_or_attend, (self._make_thread(ticket), ticket))
