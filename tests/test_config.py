@@ -6,6 +6,7 @@ import json
 import logging
 import logging.config
 import logging.handlers
+import multiprocessing.util  # noqa: F401  our listeners stop before its queues close
 import os
 import queue
 import signal
@@ -372,6 +373,17 @@ def test_a_listener_is_stopped_by_the_next_config_even_before_its_thread_runs(se
     )
     opening.join()
     assert listener.handlers[0].lines == ["one", "two"]
+
+
+def test_what_is_left_of_a_listener_takes_nothing_from_a_queue_that_is_used_again(set_up):
+    again = queue.Queue()
+    entry = {"class": "logging.handlers.QueueHandler", "queue": again, "handlers": ["z"]}
+    for kind in ("logging.handlers.QueueListener", "threadlog.handlers.QueueListener"):
+        lines_of_queue({**entry, "listener": kind})  # garbage from now on
+    handler = threadlog.handlers.QueueHandler(again)
+    handler.handle(logging.makeLogRecord({"msg": "three"}))
+    gc.collect()
+    assert [waiting.getMessage() for waiting in again.queue] == ["three"]
 
 
 def test_a_program_that_starts_the_listener_itself_does_no_harm(set_up):

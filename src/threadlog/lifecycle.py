@@ -9,6 +9,7 @@ import weakref
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any, Protocol
 
     class AfterFork(Protocol):
@@ -27,6 +28,7 @@ _copied: weakref.WeakSet[AfterFork] = weakref.WeakSet()
 _running: set[Draining] = set()
 _before_queues: weakref.WeakSet[Draining] = weakref.WeakSet()
 _BEFORE_QUEUES = 100  # multiprocessing's queues begin to close at 10
+_stops_before_queues = False
 _has_ended = False
 _is_registered = False
 
@@ -48,15 +50,24 @@ def stop_before_queues_close(thing: Draining) -> None:
     Does nothing if it has none: nobody has imported it.
     """
     util: Any = sys.modules.get("multiprocessing.util")
-    if hasattr(util, "Finalize") and thing not in _before_queues:
-        _before_queues.add(thing)
-        util.Finalize(thing, _stop, (weakref.ref(thing),), exitpriority=_BEFORE_QUEUES)
+    if not hasattr(util, "Finalize"):
+        return
+    _before_queues.add(thing)
+    if not _stops_before_queues:
+        _stop_before_queues()
+        util.register_after_fork(_call_each, _stop_before_queues)  # in a child, see below
 
 
-def _stop(reference: weakref.ref[Draining]) -> None:
-    thing = reference()
-    if thing is not None:
-        thing.stop()
+def _stop_before_queues(_: object = None) -> None:
+    global _stops_before_queues
+    _stops_before_queues = True
+    # One for all, and of no object: since Python 3.15 what is garbage can be reached by a weak
+    # reference while its finalizer runs, and a queue that others use would be emptied.
+    sys.modules["multiprocessing.util"].Finalize(
+        None,
+        lambda: _call_each("stop", list(_before_queues)),
+        exitpriority=_BEFORE_QUEUES,
+    )
 
 
 def is_drained(thing: Draining) -> None:
@@ -87,24 +98,23 @@ def _drain() -> None:
     _has_ended = True
     things = list(_running)
     for step in ("finish", "stop", "let_go"):
-        for thing in things:
-            try:
-                getattr(thing, step)()
-            except (
-                Exception
-            ):  # of one, for example of a queue that is closed: go on with the others
-                sys.__excepthook__(*sys.exc_info())
+        _call_each(step, things)
 
 
 def _after_fork() -> None:
-    global _running, _before_queues, _has_ended
+    global _running, _before_queues, _stops_before_queues, _has_ended
     _running = set()
     _before_queues = weakref.WeakSet()
-    _has_ended = False
-    for thing in list(_copied):
+    _has_ended = _stops_before_queues = False
+    _call_each("after_fork", list(_copied))
+
+
+def _call_each(name: str, things: Iterable[object]) -> None:
+    """Call the method of that name of each; if one raises, the others have their turn."""
+    for thing in things:
         try:
-            thing.after_fork()
-        except Exception:  # of one: the others have their turn
+            getattr(thing, name)()
+        except Exception:  # of a queue that is closed, for example
             sys.__excepthook__(*sys.exc_info())
 
 
