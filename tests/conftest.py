@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import threadlog
+from queued import eventually, threads
 
 # How long an example takes is the machine's affair: pytest-timeout ends what hangs.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -29,7 +30,9 @@ def logging_is_left_as_found():
     last_resort, formatter = logging.lastResort, logging.lastResort.formatter
     level, raising = logging.root.level, logging.raiseExceptions
     standard_log, level_names = logging.Logger._log, logging.getLevelNamesMapping()
+    running = threads()
     yield
+    eventually(lambda: set(threads()) <= set(running))
     assert logging.getLevelNamesMapping() == level_names
     assert logging.Logger._log is standard_log
     assert not threadlog.is_logging_with_thread_info()

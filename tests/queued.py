@@ -60,6 +60,11 @@ def record(message="hello", *args, level=logging.INFO, **fields):
     return made
 
 
+def threads():
+    """Return the threads that the package has started, and that run."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("threadlog")]
+
+
 def log(handler, *messages, level=logging.INFO):
     for message in messages:
         handler.handle(record(message, level=level))

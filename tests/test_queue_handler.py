@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import threadlog
-from queued import LONG, Chatty, Sink, caught, eventually, full, log, logger_with, record
+from queued import LONG, Chatty, Sink, caught, eventually, full, log, logger_with, record, threads
 from support import in_thread, logging_lock
 from threadlog.handlers import FileHandler, QueueHandler, QueueListener, Statistics, backlog, sinks
 
@@ -40,10 +40,6 @@ def queued(request):
         for each in handler.listener.handlers:
             getattr(each, "gate", threading.Event()).set()
         handler.close()
-
-
-def threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("threadlog")]
 
 
 # Use

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from queued import LONG, Sink, eventually, log
+from queued import LONG, Sink, eventually, log, threads
 from support import in_fork, logging_lock
 from threadlog.handlers import QueueHandler, QueueListener
 
@@ -74,10 +74,6 @@ def lines(path):
 
 def numbers(count):
     return [str(number) for number in range(count)]
-
-
-def threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("threadlog")]
 
 
 # The end of the process
@@ -184,8 +180,8 @@ def test_what_is_not_written_in_time_is_reported(program, path):
     assert done.returncode == 0
     said, _, rest = done.stderr.partition(" records were not written after 0.05 seconds\n")
     assert rest == ""
-    # One may have been written between the counting and the end.
-    assert 5000 - written <= int(said.removeprefix("threadlog: ")) <= 5000 - written + 2
+    # The listener's thread may go on with its batch between the counting and the end.
+    assert 5000 - written <= int(said.removeprefix("threadlog: ")) <= 5000 - written + 100
 
 
 def test_a_console_that_nobody_reads_does_not_keep_the_process(program):
