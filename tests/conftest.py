@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import threadlog
-from queued import eventually, threads
+from support import eventually, threads
 
 # How long an example takes is the machine's affair: pytest-timeout ends what hangs.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -4,7 +4,6 @@ import contextlib
 import logging
 import sys
 import threading
-import time
 import weakref
 
 from threadlog.handlers import QueueHandler
@@ -60,22 +59,9 @@ def record(message="hello", *args, level=logging.INFO, **fields):
     return made
 
 
-def threads():
-    """Return the threads that the package has started, and that run."""
-    return [thread for thread in threading.enumerate() if thread.name.startswith("threadlog")]
-
-
 def log(handler, *messages, level=logging.INFO):
     for message in messages:
         handler.handle(record(message, level=level))
-
-
-def eventually(condition):
-    """Wait until *condition* holds."""
-    end = time.monotonic() + LONG
-    while not condition():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.001)
 
 
 @contextlib.contextmanager

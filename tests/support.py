@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 
 import pytest
@@ -84,6 +85,19 @@ def logging_lock():
             yield
     finally:
         gc.enable()
+
+
+def threads():
+    """Return the threads that the package has started, and that run."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("threadlog")]
+
+
+def eventually(condition, seconds=15):
+    """Wait until *condition* holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.001)
 
 
 def record(text):

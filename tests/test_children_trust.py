@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from children import addresses, environment, run_program, write_program
-from queued import eventually
+from support import eventually
 from threadlog.children import address, receiver
 from threadlog.children.frames import PROTOCOL, Frames, frame
 from threadlog.children.sender import Sender

@@ -12,7 +12,7 @@ import types
 
 import pytest
 
-from support import log
+from support import eventually, log
 from threadlog.handlers import (
     RotatingFileHandler,
     TimedRotatingFileHandler,
@@ -36,13 +36,6 @@ def files(path):
 
 def endings(path):
     return sorted(file.name.removeprefix(path.name) for file in path.parent.glob(path.name + "*"))
-
-
-def wait_for(condition, seconds=15):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -76,7 +69,7 @@ def make(path):
 
         yield make
         # Its thread ends before the folder and the patches do.
-        wait_for(lambda: not any(handler._compressing for handler in handlers))
+        eventually(lambda: not any(handler._compressing for handler in handlers))
 
 
 @pytest.fixture
@@ -118,7 +111,7 @@ def test_a_backup_is_compressed_in_another_thread(path, make, soon, monkeypatch)
 
     monkeypatch.setattr(compress, "_pack", noted)
     log(make(), TEXT, "second 8901234567890")
-    wait_for(lambda: endings(path) == ["", ".1.gz"])
+    eventually(lambda: endings(path) == ["", ".1.gz"])
     assert files(path) == {"": "second 8901234567890\n", ".1.gz": f"{TEXT}\n"}
     assert threading.get_ident() not in threads
 
@@ -140,7 +133,7 @@ def test_a_rollover_by_hand_is_compressed_too(path, make, soon):
     handler = make(maxBytes=1000)
     log(handler, TEXT)
     handler.doRollover()
-    wait_for(lambda: endings(path) == ["", ".1.gz"])
+    eventually(lambda: endings(path) == ["", ".1.gz"])
 
 
 def test_a_backup_rests_before_it_is_read(path, make, later, monkeypatch):
@@ -439,9 +432,9 @@ def test_two_that_share_a_file_compress_each_backup_once(path, make, soon, monke
     texts = [f"{number} {TEXT}" for number in range(30)]
     for number, text in enumerate(texts):
         log(handlers[number % 2], text)
-    wait_for(lambda: not any(handler._compressing for handler in handlers))
+    eventually(lambda: not any(handler._compressing for handler in handlers))
     handlers[0].doRollover()  # whoever was turned away leaves it to the next
-    wait_for(lambda: all(one == "" or one.endswith(".gz") for one in endings(path)))
+    eventually(lambda: all(one == "" or one.endswith(".gz") for one in endings(path)))
     assert sorted("".join(files(path).values()).splitlines()) == sorted(texts)
     assert len(files(path)) == 31
 
@@ -458,7 +451,7 @@ def test_records_are_written_while_backups_are_compressed(path, make, soon):
         thread.start()
     for thread in threads:
         thread.join()
-    wait_for(lambda: all(one == "" or one.endswith(".gz") for one in endings(path)), 40)
+    eventually(lambda: all(one == "" or one.endswith(".gz") for one in endings(path)), 40)
     found = files(path)
     rows = [found[ending] for ending in sorted(found, key=lambda e: -int(e[1:-3] or 0))]
     numbers = {"a": [], "b": []}
@@ -488,4 +481,4 @@ def test_a_thread_that_cannot_start_is_no_error(path, make, monkeypatch, soon):
         log(handler, TEXT, TEXT)
     assert endings(path) == ["", ".1"]
     log(handler, TEXT)  # the next rollover sees to both
-    wait_for(lambda: endings(path) == ["", ".1.gz", ".2.gz"])
+    eventually(lambda: endings(path) == ["", ".1.gz", ".2.gz"])

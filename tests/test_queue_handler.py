@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import threadlog
-from queued import LONG, Chatty, Sink, caught, eventually, full, log, logger_with, record, threads
-from support import in_thread, logging_lock
+from queued import LONG, Chatty, Sink, caught, full, log, logger_with, record
+from support import eventually, in_thread, logging_lock, threads
 from threadlog.handlers import FileHandler, QueueHandler, QueueListener, Statistics, backlog, sinks
 
 DROPPED = r"(\d+) records dropped from \d\d:\d\d:\d\d to \d\d:\d\d:\d\d \((.*)\): (.*)"

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from queued import LONG, Sink, eventually, log, threads
-from support import in_fork, logging_lock
+from queued import LONG, Sink, log
+from support import eventually, in_fork, logging_lock, threads
 from threadlog.handlers import QueueHandler, QueueListener
 
 PRELUDE = """

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import threadlog
-from queued import LONG, Chatty, Sink, caught, eventually, log, record, threads
+from queued import LONG, Chatty, Sink, caught, log, record
+from support import eventually, threads
 from threadlog.handlers import QueueHandler, QueueListener, sinks
 
 DROPPED = r"(\d+) records dropped from \d\d:\d\d:\d\d to \d\d:\d\d:\d\d \((.*)\): (.*)"

@@ -228,6 +228,7 @@ def _add_up_in_processes(numbers: int, processes: int) -> bool:
     alone = 0
     rights = []
     for method in sorted(multiprocessing.get_all_start_methods()):
+        # At the end of logging_from_children all their lines are there.
         with _interrupts_held() as interrupted, logging_from_children():
             done = _work_in_processes(segments, processes, method, interrupted)
         seconds: dict[str, list[float]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import weakref
@@ -28,7 +29,6 @@ _copied: weakref.WeakSet[AfterFork] = weakref.WeakSet()
 _running: set[Draining] = set()
 _before_queues: weakref.WeakSet[Draining] = weakref.WeakSet()
 _BEFORE_QUEUES = 100  # multiprocessing's queues begin to close at 10
-_stops_before_queues = False
 _has_ended = False
 _is_registered = False
 
@@ -45,29 +45,9 @@ def drain_at_exit(thing: Draining) -> None:
 
 
 def stop_before_queues_close(thing: Draining) -> None:
-    """Call `thing.stop()` when the process ends, before multiprocessing closes its queues.
-
-    Does nothing if it has none: nobody has imported it.
-    """
-    util: Any = sys.modules.get("multiprocessing.util")
-    if not hasattr(util, "Finalize"):
-        return
+    """Call `thing.stop()` when the process ends, before multiprocessing closes its queues."""
     _before_queues.add(thing)
-    if not _stops_before_queues:
-        _stop_before_queues()
-        util.register_after_fork(_call_each, _stop_before_queues)  # in a child, see below
-
-
-def _stop_before_queues(_: object = None) -> None:
-    global _stops_before_queues
-    _stops_before_queues = True
-    # One for all, and of no object: since Python 3.15 what is garbage can be reached by a weak
-    # reference while its finalizer runs, and a queue that others use would be emptied.
-    sys.modules["multiprocessing.util"].Finalize(
-        None,
-        lambda: _call_each("stop", list(_before_queues)),
-        exitpriority=_BEFORE_QUEUES,
-    )
+    _register_with_multiprocessing()
 
 
 def is_drained(thing: Draining) -> None:
@@ -102,10 +82,10 @@ def _drain() -> None:
 
 
 def _after_fork() -> None:
-    global _running, _before_queues, _stops_before_queues, _has_ended
+    global _running, _before_queues, _has_ended, _is_registered
     _running = set()
     _before_queues = weakref.WeakSet()
-    _has_ended = _stops_before_queues = False
+    _has_ended = _is_registered = False
     _call_each("after_fork", list(_copied))
 
 
@@ -119,29 +99,36 @@ def _call_each(name: str, things: Iterable[object]) -> None:
 
 
 def _register_with_multiprocessing() -> None:
-    """See to the end of a multiprocessing child, which may not run what `atexit` has.
+    """See to the end of this process where multiprocessing, if it is imported, sees to it, too.
 
-    Its finalizers it does run. But it forgets, when it begins, those that it was forked with and
-    those of the modules that it has imported before; what is registered for after a fork comes
-    later.
+    It closes its queues before `atexit` runs what we have there, which a child of its may not run
+    at all. What it runs are its finalizers. But a child forgets, when it begins, those that it was
+    forked with and those of the modules that it has imported before; what is registered for after a
+    fork comes later.
     """
-    global _is_registered
     util = sys.modules.get("multiprocessing.util")
     if util is None or _is_registered:
         return
-    try:
-        util.register_after_fork(_drain, _finalize_in_child)
-        _finalize_in_child()
-    except AttributeError:  # half imported: an import hook may log
-        return
-    _is_registered = True
+    with contextlib.suppress(AttributeError):  # half imported: an import hook may log
+        util.register_after_fork(_drain, _finalize)
+        _finalize()
 
 
-def _finalize_in_child(_: Any = None) -> None:
+def _finalize(_: object = None) -> None:
+    global _is_registered
+    util: Any = sys.modules["multiprocessing.util"]
+    # Of no object: since Python 3.15 one that is garbage can still be reached by a weak reference
+    # when its finalizer is called, and would empty a queue that others use by now.
+    util.Finalize(None, _stop_before_queues, exitpriority=_BEFORE_QUEUES)
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         # After all others: grandchildren are waited for, and finalizers may log.
-        sys.modules["multiprocessing.util"].Finalize(None, _drain, exitpriority=-1000)
+        util.Finalize(None, _drain, exitpriority=-1000)
+    _is_registered = True
+
+
+def _stop_before_queues() -> None:
+    _call_each("stop", list(_before_queues))
 
 
 atexit.register(_drain)
