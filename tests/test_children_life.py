@@ -11,7 +11,7 @@ import time
 import pytest
 
 from children import METHODS, addresses, environment, run_program, write_program
-from support import running
+from support import eventually, running
 
 nested = pytest.mark.skipif(
     hasattr(logging.Logger, "_tls"),
@@ -262,13 +262,6 @@ def main(method, path):
 """
 
 
-def wait_for(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true"
-        time.sleep(0.01)
-
-
 def is_running(pid):
     try:
         with open(f"/proc/{pid}/stat") as status:
@@ -293,8 +286,8 @@ def test_when_the_parent_is_killed_its_child_goes_on_and_says_once_what_was_lost
         parent.kill()
         parent.wait()
         ended = tmp_path / "stderr.end"
-        wait_for(lambda: ended.exists() and ended.read_text())
-        wait_for(lambda: not is_running(pid))
+        eventually(lambda: ended.exists() and ended.read_text())
+        eventually(lambda: not is_running(pid))
     longest, end = json.loads(ended.read_text())
     assert time.time() - end < 2
     assert longest < 2
@@ -357,7 +350,7 @@ def state(pid):
 def test_a_parent_that_is_stopped_for_5_seconds_loses_nothing(tmp_path):
     path, program = stopped(tmp_path, 6)
     with program as parent:
-        wait_for(lambda: state(parent.pid) == "T")
+        eventually(lambda: state(parent.pid) == "T")
         time.sleep(5)
         parent.send_signal(signal.SIGCONT)
         output, errors = parent.communicate(timeout=50)
@@ -374,11 +367,11 @@ def test_a_parent_that_is_stopped_for_5_seconds_loses_nothing(tmp_path):
 def test_a_parent_that_stays_stopped_is_waited_for_once_and_told_of_the_losses(tmp_path):
     path, program = stopped(tmp_path, 12)
     with program as parent:
-        wait_for(lambda: state(parent.pid) == "T")
-        wait_for(lambda: path.exists() and path.read_text())
+        eventually(lambda: state(parent.pid) == "T")
+        eventually(lambda: path.exists() and path.read_text(), 50)
         sent, longest, end = json.loads(path.read_text())
         assert 9 < longest < 11.5  # as documented: 10
-        wait_for(lambda: not has_children(parent.pid), 3)
+        eventually(lambda: not has_children(parent.pid), 3)
         assert time.time() - end < 2
         parent.send_signal(signal.SIGCONT)
         output, errors = parent.communicate(timeout=30)
@@ -715,14 +708,13 @@ def test_signal_handlers_that_log_while_levels_change(program):
             def interrupt(*_):
                 logging.getLogger("signal").info("%d %d", 1, count.value)
                 count.value += 1
-                if not ended.is_set():
-                    signal.setitimer(signal.ITIMER_REAL, 0.001)
+                signal.setitimer(signal.ITIMER_REAL, 0.001)
             signal.signal(signal.SIGALRM, interrupt)
             signal.setitimer(signal.ITIMER_REAL, 0.001)
             for number in range(20_000):
                 log.info("%d %d", 0, number)
+            signal.signal(signal.SIGALRM, signal.SIG_IGN)
             ended.set()
-            time.sleep(0.1)
 
         def main():
             keep()
@@ -730,7 +722,7 @@ def test_signal_handlers_that_log_while_levels_change(program):
             context = multiprocessing.get_context("fork")
             ended, count = context.Event(), context.Value("i", lock=False)
             child = start("fork", work, ended, count)
-            while not ended.is_set():
+            while child.is_alive() and not ended.is_set():
                 for level in (logging.DEBUG, logging.INFO):
                     logging.getLogger("other").setLevel(level)
                     time.sleep(0.001)
@@ -744,6 +736,41 @@ def test_signal_handlers_that_log_while_levels_change(program):
     )
     assert wrong == {}
     assert signals
+
+
+@each_method
+def test_a_logger_that_a_signal_handler_gets_while_levels_are_taken(program, method):
+    """logging raises RuntimeError then, which must not come out of a child's logging call."""
+    got = program(
+        """
+        class Cache(dict):
+            def clear(self):  # in the middle of what setLevel does with all loggers
+                super().clear()
+                logging.getLogger(f"handler's {len(logging.root.manager.loggerDict)}")
+                logging.getLogger("interrupted")._cache = {}
+
+        def work(begin, ready):
+            log.debug("no")
+            logging.getLogger("interrupted")._cache = Cache()
+            ready.set()
+            begin.wait()
+            log.debug("yes")
+
+        def main(method):
+            keep()
+            threadlog.start_logging_from_children()
+            context = multiprocessing.get_context(method)
+            begin, ready = context.Event(), context.Event()
+            child = start(method, work, begin, ready)
+            ready.wait()
+            log.setLevel(logging.DEBUG)
+            begin.set()
+            child.join()
+            answer([messages(), child.exitcode])
+        """,
+        method,
+    )
+    assert got == [["yes"], 0]
 
 
 def test_a_signal_handler_that_raises_leaves_no_lock_behind(program):

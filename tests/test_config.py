@@ -386,6 +386,25 @@ def test_what_is_left_of_a_listener_takes_nothing_from_a_queue_that_is_used_agai
     assert [waiting.getMessage() for waiting in again.queue] == ["three"]
 
 
+def test_a_logger_that_a_signal_handler_gets_meanwhile(set_up):
+    """logging raises RuntimeError then, in the middle of a config."""
+
+    class Cache(dict):
+        def clear(self):
+            super().clear()
+            logger._cache = {}
+            logging.getLogger(f"handler's {len(logging.root.manager.loggerDict)}")
+
+    logger = logging.getLogger("interrupted")
+    logger._cache = Cache()
+    dictConfig(config(root={"level": "ERROR", "handlers": []}))
+    assert logging.root.level == logging.ERROR
+    assert logger._cache == {}
+    logger._cache = Cache()
+    dictConfig(config(root={"handlers": []}))
+    assert logger._cache == {}
+
+
 def test_a_program_that_starts_the_listener_itself_does_no_harm(set_up):
     entry = {
         "class": "logging.handlers.QueueHandler",

@@ -82,7 +82,10 @@ class Forwarder(logging.Handler):
         levels, before = self.sender.levels, self.levels
         if levels is not None and levels is not before:
             if self._sets_levels:
-                levels.set_here(before)
+                try:
+                    levels.set_here(before)
+                except Exception as error:  # of a logger class of the program's
+                    say(f"threadlog: the parent's levels could not be set: {error!r}")
             self.levels = levels  # last: an interrupt leaves the rest to the next call
 
     def _send(self, record: logging.LogRecord, message: bytes) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
+from threadlog.guard import undisturbed
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -85,7 +87,7 @@ class Levels:
                 was.get(name, _UNSET) != (level, is_disabled)
                 and was.get(name, _UNSET) == (logger.level, bool(logger.disabled))
             ):
-                logger.setLevel(level)
+                undisturbed(logger.setLevel, level)
                 logger.disabled = is_disabled
         if before is None or self.disable != before.disable == logging.root.manager.disable:
-            logging.disable(self.disable)
+            undisturbed(logging.disable, self.disable)
