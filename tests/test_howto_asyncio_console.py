@@ -60,7 +60,7 @@ def test_the_loop_goes_on_behind_a_queue(console):
     assert program.returncode == 0
     beats, longest, median = json.loads(output.splitlines()[-1])
     assert beats > 130  # twice as many as the pipe holds records
-    assert longest < 0.1 or longest < 20 * median  # unless the whole machine was held up
+    assert longest < 1  # a busy machine may hold it up; without the queue it stands still for good
     assert median < 0.1
 
 
