@@ -823,26 +823,28 @@ def test_the_lock_is_waited_for(opened, monkeypatch):
     assert len(turns) == 3
 
 
-@pytest.mark.timeout(60)  # it gives way to others, and on a busy machine there are many
 def test_a_holder_that_does_not_move_is_waited_for_once(opened, monkeypatch):
     file, another = opened(), opened()
     assert another.try_lock()
-    sleeps = []
-    clock = types.SimpleNamespace(
-        monotonic=lambda: sum(sleeps), sleep=lambda seconds: sleeps.append(seconds)
-    )
+    clock = types.SimpleNamespace(now=0.0, sleeps=0, monotonic=lambda: clock.now)
+
+    def sleep(seconds):
+        clock.now += seconds
+        clock.sleeps += 1
+
+    clock.sleep = sleep
     monkeypatch.setattr("threadlog.handlers.append.time", clock)
     assert not file.lock()
-    assert 0.5 < sum(sleeps) < 2
-    waited = len(sleeps)
+    assert 0.5 < clock.now < 2
+    waited = clock.sleeps
     assert not file.lock()
-    assert len(sleeps) <= waited + 1
+    assert clock.sleeps <= waited + 1
     another.unlock()
     assert file.lock()  # and from now on it is waited for again
     file.unlock()
     assert another.try_lock()
     assert not file.lock()
-    assert len(sleeps) > waited + 2
+    assert clock.sleeps > waited + 2
 
 
 def test_the_lock_of_a_file_that_was_moved_is_not_waited_for(opened, path):
