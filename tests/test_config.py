@@ -386,6 +386,13 @@ def test_what_is_left_of_a_listener_takes_nothing_from_a_queue_that_is_used_agai
     assert [waiting.getMessage() for waiting in again.queue] == ["three"]
 
 
+def lock_is_free():
+    is_free = logging._lock.acquire(timeout=1)
+    if is_free:
+        logging._lock.release()
+    return is_free
+
+
 def test_a_logger_that_a_signal_handler_gets_meanwhile(set_up):
     """logging raises RuntimeError then, in the middle of a config."""
 
@@ -403,6 +410,7 @@ def test_a_logger_that_a_signal_handler_gets_meanwhile(set_up):
     logger._cache = Cache()
     dictConfig(config(root={"handlers": []}))
     assert logger._cache == {}
+    assert in_thread(lock_is_free)
 
 
 def test_a_program_that_starts_the_listener_itself_does_no_harm(set_up):

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 TURN = 1.0  # seconds: as long another thread's turn is waited for
 _CONFIGURED = 30.0  # seconds: as long somebody configures logging
-_MOST_TRIES = 100
 
 
 @contextlib.contextmanager
@@ -54,18 +53,6 @@ def locked(
     finally:
         if is_taken or (is_taken is None and not was_ours and lock._is_owned()):
             lock.release()
-
-
-def undisturbed(function: Callable[..., object], *args: object) -> None:
-    """Call *function*, one of `logging` that goes through all loggers, until it comes to the end.
-
-    It raises RuntimeError if a signal handler or a finalizer gets a new logger meanwhile.
-    """
-    for _ in range(_MOST_TRIES):
-        with contextlib.suppress(RuntimeError):
-            function(*args)
-            return
-    function(*args)
 
 
 def filtered(handler: logging.Handler, record: logging.LogRecord) -> logging.LogRecord | None:

@@ -1,10 +1,45 @@
-"""The level that a number or a name means."""
+"""Levels: what a number or a name means, and how one is set."""
 
 from __future__ import annotations
 
 import logging
 
 from threadlog.nearest import did_you_mean
+
+_set_level = logging.Logger.setLevel
+
+
+def set_level(logger: logging.Logger, level: int | str) -> None:
+    """Do what `logger.setLevel(level)` does, whatever signal handlers do meanwhile: see below."""
+    if getattr(logger.setLevel, "__func__", None) is not _set_level:  # of the program's own
+        logger.setLevel(level)
+        return
+    logger.level = logging._checkLevel(level)  # type: ignore[attr-defined]
+    forget_levels()
+
+
+def disable(level: int) -> None:
+    """Do what `logging.disable(level)` does, likewise."""
+    logging.root.manager.disable = level
+    forget_levels()
+
+
+def forget_levels() -> None:
+    """Have all loggers forget which levels are enabled, and tell children of it."""
+    vars(logging.root.manager).get("_clear_cache", clear_caches)()
+
+
+def clear_caches() -> None:
+    """Do what `logging.Manager._clear_cache` does.
+
+    That one goes through the dictionary of all loggers itself. It raises RuntimeError if a signal
+    handler or a finalizer gets a new one meanwhile, and before Python 3.13 it keeps logging's lock
+    then.
+    """
+    with logging._lock:  # type: ignore[attr-defined]
+        for logger in [logging.root, *logging.root.manager.loggerDict.values()]:
+            if isinstance(logger, logging.Logger):
+                logger._cache.clear()  # type: ignore[attr-defined]
 
 
 def level_number(level: object) -> int:

@@ -13,6 +13,7 @@ from threadlog.children import joining
 from threadlog.children.delivery import deliver
 from threadlog.children.receiver import Receiver
 from threadlog.guard import say
+from threadlog.level import clear_caches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -105,9 +106,9 @@ class _Host:
 def _watch_levels(receiver: Receiver) -> None:
     """Have *receiver* know at once of a level that changes: loggers forget then what they knew."""
     manager: Any = logging.root.manager
-    forget = getattr(manager, "_clear_cache", None)
-    if forget is None:  # it looks from time to time
+    if not hasattr(manager, "_clear_cache"):  # it looks from time to time
         return
+    forget = vars(manager).get("_clear_cache", clear_caches)
 
     def forget_and_tell() -> None:
         forget()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from threadlog.guard import undisturbed
+from threadlog.level import disable, set_level
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Levels:
                 was.get(name, _UNSET) != (level, is_disabled)
                 and was.get(name, _UNSET) == (logger.level, bool(logger.disabled))
             ):
-                undisturbed(logger.setLevel, level)
+                set_level(logger, level)
                 logger.disabled = is_disabled
         if before is None or self.disable != before.disable == logging.root.manager.disable:
-            undisturbed(logging.disable, self.disable)
+            disable(self.disable)

@@ -12,7 +12,7 @@ from threadlog import lifecycle
 from threadlog.config.listening import Listeners
 from threadlog.config.making import Made, forget
 from threadlog.errors import ConfigError
-from threadlog.guard import undisturbed
+from threadlog.level import forget_levels, set_level
 from threadlog.switches import turned_on
 from threadlog.uncaught import LOGGER
 
@@ -87,7 +87,7 @@ def _apply_all(plan: Plan, ending: contextlib.ExitStack) -> None:
         there = dict.fromkeys([*(before.handlers() if before is not None else ()), *made.old])
         closing = [handler for handler in there if not made.uses(handler)]
         forget(closing)
-        undisturbed(logging.root.manager._clear_cache)  # type: ignore[attr-defined]
+        forget_levels()
     ending.callback(_name, made)
     ending.callback(_close, closing)
     ending.callback(_applied.listeners.retire, retiring)
@@ -121,7 +121,7 @@ def _set_loggers(plan: Plan, made: Made) -> list[Any]:
         if not isinstance(logger, logging.Logger):
             continue
         if name.startswith(above):
-            undisturbed(logger.setLevel, logging.NOTSET)
+            set_level(logger, logging.NOTSET)
             logger.handlers = []
             logger.propagate = True
         elif name != LOGGER:
@@ -143,7 +143,7 @@ def _set_logger(planned: LoggerPlan, made: Made) -> list[Any]:
 def _set_level(planned: LoggerPlan) -> None:
     logger = logging.getLogger(planned.name)
     if planned.level is not None:
-        undisturbed(logger.setLevel, planned.level)
+        set_level(logger, planned.level)
     if planned.name:
         logger.disabled = False
         if planned.propagate is not None:
