@@ -15,6 +15,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -70,13 +71,17 @@ def odd_fails(item: int) -> int:
     return item * 10
 
 
-def backwards(count: int) -> Callable[[int], int]:
-    """A work function whose items end in the opposite order: each waits for the next one."""
+def backwards(count: int, pause: float = 0) -> Callable[[int], int]:
+    """A work function whose items end in the opposite order: each waits for the next one.
+
+    Then it pauses so many seconds, where the next one's result must be there before its own.
+    """
     ended = [threading.Event() for _ in range(count + 1)]
     ended[count].set()
 
     def work(item: int) -> int:
         assert ended[item + 1].wait(WAIT)
+        time.sleep(pause)  # nothing tells when a result is there
         ended[item].set()
         return item
 
@@ -652,7 +657,7 @@ def test_no_more_threads_than_items(mocker: MockerFixture) -> None:
 
 @both
 def test_completion_order(work: Any) -> None:
-    assert work(range(4), backwards(4), 4, 1, False) == [3, 2, 1, 0]
+    assert work(range(4), backwards(4, 0.2), 4, 1, False) == [3, 2, 1, 0]
 
 
 @both
