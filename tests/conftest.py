@@ -1,7 +1,9 @@
 """Every test leaves logging as it found it: the suite runs in random order in one process."""
 
+import faulthandler
 import logging
 import signal
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,6 +17,12 @@ settings.load_profile("suite")
 
 # A script's job in the background ignores Ctrl-C, and so would every program that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure():
+    """End even if a thread of a failed test goes on for ever: after a minute, and say where."""
+    faulthandler.dump_traceback_later(60, exit=True, file=sys.__stderr__)
+
 
 METHODS = ("handle", "format", "setFormatter")
 

@@ -18,6 +18,7 @@ import pytest
 def in_thread(function, **options):
     """Return what *function* returns in a thread of its own."""
     answers = []
+    options = {"daemon": True, **options}
     thread = threading.Thread(target=lambda: answers.append(function()), **options)
     thread.start()
     thread.join()
@@ -36,9 +37,12 @@ def in_fork(function):
         finally:
             os._exit(0)
     os.close(writer)
-    with os.fdopen(reader) as answer:
-        text = answer.read()
-    os.waitpid(child, 0)
+    try:
+        with os.fdopen(reader) as answer:
+            text = answer.read()
+    finally:  # one that hangs would keep our stdout open, for whoever reads it
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
     return child, text
 
 

@@ -56,7 +56,7 @@ def main(method, workers, records, runs):
             assert child.exitcode != 0
         began = time.monotonic()
         messages()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
         wrong.append(judge(int(workers), int(records)))
         kept.records.clear()
         {start}
@@ -163,7 +163,7 @@ def test_a_worker_that_is_killed_while_it_sends_disturbs_nobody(program):
     )
     assert wrong == []
     assert whole == [True, True]
-    assert stops < 2
+    assert stops < 5
 
 
 ENDS = {
@@ -228,7 +228,7 @@ def test_pools_that_are_ended_by_force_disturb_nobody(program, end):
         """,
         timeout=120,
     )
-    assert stops < 2
+    assert stops < 5
     assert rounds == [True] * 20
 
 
@@ -289,8 +289,8 @@ def test_when_the_parent_is_killed_its_child_goes_on_and_says_once_what_was_lost
         eventually(lambda: ended.exists() and ended.read_text())
         eventually(lambda: not is_running(pid))
     longest, end = json.loads(ended.read_text())
-    assert time.time() - end < 2
-    assert longest < 2
+    assert time.time() - end < 5
+    assert longest < 5
     said = path.read_text().splitlines()
     assert len(said) == 1, said
     words = said[0].split()
@@ -370,9 +370,9 @@ def test_a_parent_that_stays_stopped_is_waited_for_once_and_told_of_the_losses(t
         eventually(lambda: state(parent.pid) == "T")
         eventually(lambda: path.exists() and path.read_text(), 50)
         sent, longest, end = json.loads(path.read_text())
-        assert 9 < longest < 11.5  # as documented: 10
-        eventually(lambda: not has_children(parent.pid), 3)
-        assert time.time() - end < 2
+        assert 9 < longest < 15  # as documented: 10, once
+        eventually(lambda: not has_children(parent.pid))
+        assert time.time() - end < 5
         parent.send_signal(signal.SIGCONT)
         output, errors = parent.communicate(timeout=30)
     assert errors.startswith("threadlog: ")
@@ -918,7 +918,7 @@ def test_a_stuck_sink_neither_keeps_stop_nor_the_process(program):
         """,
         stderr="threadlog: not all that children had logged was handled in 1.5 seconds\n",
     )
-    assert took < 2
+    assert took < 5
 
 
 def test_the_main_thread_is_not_needed(program):

@@ -889,7 +889,7 @@ def test_a_decorator():
 def test_started_and_stopped_while_others_log(fresh):
     """Nothing is lost or doubled, and each record says which line has logged it."""
     loggers = [fresh(f"{number}") for number in range(4)]
-    ready = threading.Barrier(5)
+    ready = threading.Barrier(5, timeout=30)
     over = threading.Event()
 
     def work(logger):

@@ -675,6 +675,7 @@ def test_a_symbolic_link_planted_in_the_middle_of_a_rollover_is_not_followed(pat
     assert path.with_name("app.log.1").read_text().endswith("second 8901234567890\n")
 
 
+@pytest.mark.timeout(90)
 def test_descriptors_stay_flat_over_1000_rollovers(make):
     handler = make(30, 2)
     log(handler, "12345678901234567890")
@@ -685,6 +686,7 @@ def test_descriptors_stay_flat_over_1000_rollovers(make):
     assert descriptors() - before < 50
 
 
+@pytest.mark.timeout(90)
 def test_descriptors_stay_flat_over_1000_rollovers_by_hand(make):
     handler = make(30, 2)
     before = descriptors()
