@@ -413,6 +413,13 @@ def test_a_logger_that_a_signal_handler_gets_meanwhile(set_up):
     assert in_thread(lock_is_free)
 
 
+def test_a_setLevel_of_the_programs_own_is_called(set_up, mocker):
+    set_level = mocker.spy(logging.Logger, "setLevel")
+    dictConfig(config(root={"level": "ERROR", "handlers": []}))
+    set_level.assert_called_once_with(logging.root, logging.ERROR)
+    assert logging.root.level == logging.ERROR
+
+
 def test_a_program_that_starts_the_listener_itself_does_no_harm(set_up):
     entry = {
         "class": "logging.handlers.QueueHandler",

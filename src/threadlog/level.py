@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 
 from threadlog.nearest import did_you_mean
+from threadlog.standard import own
 
-_set_level = logging.Logger.setLevel
+_set_level = own(logging.Logger, "setLevel")  # programs replace it
 
 
 def set_level(logger: logging.Logger, level: int | str) -> None:
