@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import os
 import re
 import shlex
 import signal
@@ -10,6 +9,7 @@ import subprocess
 
 import pytest
 
+import support
 from integration import rotated
 from integration.pages import environment, run
 
@@ -55,21 +55,15 @@ LINE = re.compile(
 @contextlib.contextmanager
 def running(command, folder, output):
     """Run *command* for the block, and at its end whatever is left of it no longer."""
-    process = subprocess.Popen(
+    with support.running(
         shlex.split(command),
         cwd=folder,
         env=environment(),
         stdout=output,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
-        start_new_session=True,
-    )
-    try:
+    ) as process:
         yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
 
 
 def work(page, folder, *senders, app="tasks"):

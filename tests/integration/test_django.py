@@ -5,7 +5,6 @@ import concurrent.futures
 import contextlib
 import http.client
 import json
-import os
 import re
 import shlex
 import signal
@@ -15,6 +14,7 @@ import time
 
 import pytest
 
+import support
 from integration import rotated
 from integration.pages import environment, run
 
@@ -47,21 +47,17 @@ FIELDS = ("pid", "tid", "thread", "request", "name", "message")
 @contextlib.contextmanager
 def running(command, folder, name):
     """Run *command* for the block; it is over at its end, if need be by force."""
-    with open(folder / f"{name}.out", "w") as output:
-        process = subprocess.Popen(
+    with (
+        open(folder / f"{name}.out", "w") as output,
+        support.running(
             shlex.split(command),
             cwd=folder,
             env=environment(),
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
+        ) as process,
+    ):
         yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def command_of(page, start):

@@ -106,8 +106,6 @@ class _Host:
 def _watch_levels(receiver: Receiver) -> None:
     """Have *receiver* know at once of a level that changes: loggers forget then what they knew."""
     manager: Any = logging.root.manager
-    if not hasattr(manager, "_clear_cache"):  # it looks from time to time
-        return
     forget = vars(manager).get("_clear_cache", clear_caches)
 
     def forget_and_tell() -> None:
